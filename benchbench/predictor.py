@@ -1,0 +1,77 @@
+"""Predictor: frames in, frames out; and Progress, what a loss may know of training.
+
+B batch, T frames, C channels, H height, W width. Frames are float32 in [0, 1].
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from benchbench.sampling import Sampling
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """The pixel loss: weighted squared and absolute errors, averaged or summed over all elements.
+
+    The field's losses differ in scale only: PredRNN (torch) is `mse=1, reduction="mean"`, CMS-LSTM
+    `mse=0.5, reduction="sum"`, its TaxiBJ loss `mse=0.25, l1=0.25, reduction="sum"`, E3D-LSTM
+    `mse=0.5, l1=1, reduction="sum"`.
+    """
+
+    mse: float = 1.0
+    l1: float = 0.0
+    reduction: str = "mean"
+
+    def __call__(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Named terms of the loss between two tensors of the same shape."""
+        error = prediction - target
+        reduce = torch.sum if self.reduction == "sum" else torch.mean
+        terms: dict[str, Tensor] = {}
+        if self.mse:
+            terms["mse"] = self.mse * reduce(error.square())
+        if self.l1:
+            terms["l1"] = self.l1 * reduce(error.abs())
+        return terms
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training stands, for losses that depend on it.
+
+    All random draws of a loss come from `generator`, a CPU generator, so that a resumed run
+    repeats them exactly, and so that the second step on the reversed clip sees the same draws.
+    """
+
+    step: int
+    """Training iterations done before this one."""
+    steps: int
+    """Training iterations in all."""
+    steps_per_epoch: int = 1
+    generator: torch.Generator = field(default_factory=lambda: torch.Generator().manual_seed(0))
+    sampling: Sampling = field(default_factory=Sampling)
+    criterion: Criterion = field(default_factory=Criterion)
+
+    @property
+    def epoch(self) -> int:
+        """Whole epochs done."""
+        return self.step // self.steps_per_epoch
+
+
+class Predictor(nn.Module, ABC):
+    """Reads context frames and predicts the ones that follow.
+
+    `forward` never sees the frames it predicts; whatever needs them in training is in `losses`.
+    """
+
+    @abstractmethod
+    def forward(self, context: Tensor, horizon: int) -> Tensor:
+        """The next `horizon` frames, (B, horizon, C, H, W), from (B, context, C, H, W)."""
+
+    @abstractmethod
+    def losses(self, context: Tensor, target: Tensor, progress: Progress) -> dict[str, Tensor]:
+        """Named terms whose sum is minimised, from (B, context, …) and (B, horizon, …) frames."""

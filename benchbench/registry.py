@@ -1,0 +1,246 @@
+"""Names to factories: the files of `models/` and `datasets/`, and entry points.
+
+A model is a function `(clip, *, options) -> Predictor` under `@register_model("name")`; a dataset
+is a function `(*, options) -> Dataset` under `@register_dataset("name")`. The signature is the
+schema of the options, the first docstring line of the module is the citation.
+
+A third-party package adds its own through the entry-point groups `benchbench.models` and
+`benchbench.datasets`; the entry's name is the registered name, its value the module that registers.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import inspect
+import sys
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from benchbench.clip import Clip
+from benchbench.errors import SchemaError, UnknownName, nearest
+
+if TYPE_CHECKING:
+    from benchbench.dataset import Dataset
+    from benchbench.predictor import Predictor
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Entry(Generic[F]):
+    """One registered name."""
+
+    name: str
+    build: F
+    version: int
+    """Raised whenever the same options give other numbers; part of a run's key."""
+    trains: bool = True
+    """False for models without weights: one seed, no training."""
+
+    @property
+    def citation(self) -> str:
+        """The first docstring line of the module that registered it."""
+        doc = sys.modules[self.build.__module__].__doc__ or ""
+        return doc.strip().partition("\n")[0]
+
+    @property
+    def options(self) -> dict[str, inspect.Parameter]:
+        """The keyword-only parameters of the builder."""
+        parameters = inspect.signature(self.build).parameters.values()
+        return {p.name: p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+    def bind(self, options: dict[str, Any]) -> dict[str, Any]:
+        """All the options, checked against the builder's annotations, defaults filled in.
+
+        Raises:
+            OptionError: with every fault, keyed by option name.
+        """
+        from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+        hints = typing.get_type_hints(self.build)
+        known = self.options
+        faults: dict[str, str] = {}
+        bound: dict[str, Any] = {}
+        for name in options:
+            if name not in known:
+                faults[name] = f"'{self.name}' has no option '{name}'{nearest(name, known)}"
+        for name, parameter in known.items():
+            if name not in options:
+                if parameter.default is inspect.Parameter.empty:
+                    faults[name] = f"'{self.name}' needs the option '{name}'"
+                else:
+                    bound[name] = plain(parameter.default)
+                continue
+            adapter: TypeAdapter[Any] = TypeAdapter(
+                hints[name], config=ConfigDict(strict=True, arbitrary_types_allowed=True)
+            )
+            try:
+                bound[name] = plain(adapter.validate_python(options[name]))
+            except ValidationError as error:
+                faults[name] = f"{describe(error)}, not {options[name]!r}"
+        if faults:
+            raise OptionError(faults)
+        return bound
+
+
+class OptionError(SchemaError):
+    """Options that do not fit a builder's signature: `faults` maps option to message."""
+
+    def __init__(self, faults: dict[str, str]) -> None:
+        self.faults = faults
+        super().__init__("\n".join(f"{name}: {fault}" for name, fault in faults.items()))
+
+
+def describe(error: Any) -> str:
+    """What a pydantic error expected, in a few words of ours."""
+    kinds = {
+        "int_type": "a whole number",
+        "int_parsing": "a whole number",
+        "int_from_float": "a whole number",
+        "float_type": "a number",
+        "float_parsing": "a number",
+        "bool_type": "true or false",
+        "bool_parsing": "true or false",
+        "string_type": "text",
+        "list_type": "a list",
+        "tuple_type": "a list",
+        "is_instance_of": "a list",
+        "dict_type": "a mapping",
+        "none_required": "nothing",
+    }
+    parts = []
+    for item in error.errors():
+        kind, context = item["type"], item.get("ctx", {})
+        if kind == "literal_error":
+            text = f"one of {context['expected']}"
+        else:
+            text = kinds.get(kind) or item["msg"].removeprefix("Input should be ")
+        if text not in parts:
+            parts.append(text)
+    return "expected " + " or ".join(parts)
+
+
+def plain(value: Any) -> Any:
+    """The same value as YAML and JSON would give it back: lists for tuples, all the way down."""
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    return value
+
+
+@dataclass
+class Registry(Generic[F]):
+    """Factories by name; the built-in files are imported when their name is first asked for."""
+
+    package: str
+    """Where the built-in files lie, and the entry-point group: `benchbench.models`."""
+    noun: str
+    entries: dict[str, Entry[F]] = field(default_factory=dict)
+
+    def register(self, name: str, *, version: int = 1, trains: bool = True) -> Callable[[F], F]:
+        """Decorator that makes the function the factory of `name`.
+
+        Raises:
+            SchemaError: the name is taken by another function.
+        """
+
+        def decorate(build: F) -> F:
+            taken = self.entries.get(name)
+            if taken is not None and (taken.build.__module__, taken.build.__qualname__) != (
+                build.__module__,
+                build.__qualname__,
+            ):
+                raise SchemaError(
+                    f"{self.noun} '{name}' is registered by both {taken.build.__module__} "
+                    f"and {build.__module__}; rename one"
+                )
+            self.entries[name] = Entry(name, build, version, trains)
+            return build
+
+        return decorate
+
+    def files(self) -> list[str]:
+        """Names of the built-in files, those with a leading underscore left out."""
+        package = importlib.import_module(self.package)
+        return sorted(
+            path.stem
+            for folder in package.__path__
+            for path in Path(folder).glob("*.py")
+            if not path.stem.startswith("_")
+        )
+
+    def plugins(self) -> dict[str, importlib.metadata.EntryPoint]:
+        """Entry points of third-party packages, by name."""
+        found: dict[str, importlib.metadata.EntryPoint] = {}
+        for point in importlib.metadata.entry_points(group=self.package):
+            if point.name in self.files():
+                raise SchemaError(
+                    f"{self.noun} '{point.name}' of entry point {point.value} is built in; "
+                    "rename the entry point"
+                )
+            other = found.get(point.name)
+            if other is not None and other.value != point.value:
+                raise SchemaError(
+                    f"{self.noun} '{point.name}' is offered by two packages, {other.value} and "
+                    f"{point.value}; uninstall or rename one"
+                )
+            found[point.name] = point
+        return found
+
+    def names(self) -> list[str]:
+        """Every name that can be asked for; imports no factory."""
+        return sorted({*self.files(), *self.plugins(), *self.entries})
+
+    def get(self, name: str) -> Entry[F]:
+        """The entry of `name`.
+
+        Raises:
+            UnknownName: there is none; the message names the nearest.
+        """
+        if name not in self.entries:
+            if name in self.files():
+                importlib.import_module(f"{self.package}.{name}")
+            elif name in (plugins := self.plugins()):
+                plugins[name].load()
+            else:
+                raise UnknownName(f"no {self.noun} '{name}'{nearest(name, self.names())}")
+            if name not in self.entries:
+                raise SchemaError(
+                    f"the module of {self.noun} '{name}' was imported and registered no '{name}'"
+                )
+        return self.entries[name]
+
+
+MODELS: Registry[Callable[..., Predictor]] = Registry("benchbench.models", "model")
+DATASETS: Registry[Callable[..., Dataset]] = Registry("benchbench.datasets", "dataset")
+
+register_model = MODELS.register
+register_dataset = DATASETS.register
+
+
+def build_model(name: str, clip: Clip, **options: Any) -> Predictor:
+    """The predictor of a registered name, options as in its signature.
+
+    Raises:
+        UnknownName: no such model.
+        OptionError: an option is unknown or of the wrong type.
+        Unfit: the model declines the clip.
+    """
+    entry = MODELS.get(name)
+    return entry.build(clip, **entry.bind(plain(options)))
+
+
+def build_dataset(name: str, **options: Any) -> Dataset:
+    """The dataset of a registered name, options as in its signature.
+
+    Raises:
+        UnknownName: no such dataset.
+        OptionError: an option is unknown or of the wrong type.
+    """
+    entry = DATASETS.get(name)
+    return entry.build(**entry.bind(plain(options)))

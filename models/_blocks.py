@@ -1,0 +1,185 @@
+"""Pieces shared by several models: convolution with layer norm, context embedding, expression.
+
+CE and SE follow the released code, czh-98/CMS-LSTM `models/CMSLSTM.py` and `models/basic_blocks.py`
+at 6dfcd19, not the paper's text; the departures are named where they occur.
+
+B batch, C hidden width, H height, W width of the maps; s blocks a side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from benchbench.errors import Unfit
+from benchbench.recurrent import Cell, Wrapped
+
+Affine = Literal["full", "channel"]
+BlockName = Literal["ce", "se"]
+
+
+@dataclass(frozen=True)
+class Conv:
+    """Makes the convolutions of one network: same padding, then a layer norm where asked.
+
+    The norm's statistics are over (C, H, W) of each sample. Its affine is of that full shape in
+    the torch repositories (`full`), one pair a channel in the TensorFlow ones (`channel`).
+    """
+
+    kernel: int
+    size: tuple[int, int]
+    norm: bool = True
+    affine: Affine = "full"
+    bias: bool = False
+    eps: float = 1e-5
+
+    def __post_init__(self) -> None:
+        if self.kernel < 1 or self.kernel % 2 == 0:
+            raise Unfit(f"kernel must be an odd number of at least 1, not {self.kernel}")
+
+    def __call__(self, inputs: int, outputs: int, *, kernel: int | None = None) -> nn.Sequential:
+        """(B, inputs, H, W) to (B, outputs, H, W)."""
+        k = self.kernel if kernel is None else kernel
+        layers: list[nn.Module] = [nn.Conv2d(inputs, outputs, k, padding=k // 2, bias=self.bias)]
+        if self.norm:
+            layers.append(self.layer_norm(outputs))
+        return nn.Sequential(*layers)
+
+    def layer_norm(self, channels: int) -> nn.Module:
+        """The norm alone, over maps of `channels`."""
+        if self.affine == "channel":
+            return nn.GroupNorm(1, channels, eps=self.eps)
+        return nn.LayerNorm([channels, *self.size], eps=self.eps)
+
+
+class ContextEmbedding(nn.Module):
+    """CE: the input and the hidden state gate each other in turn (paper section 3.1).
+
+    Half-steps share their weights and alternate, x first: x <- 2 s(Q(h)) x, h <- 2 s(R(x)) h. The
+    paper's text has 5x5 convolutions with bias and "5 layers" of both updates; the code has the
+    cell's kernel, no bias, a layer norm inside the sigmoid and 5 half-steps.
+    """
+
+    def __init__(
+        self, inputs: int, hidden: int, *, kernel: int, size: tuple[int, int], steps: int = 5
+    ) -> None:
+        super().__init__()
+        if steps < 1:
+            raise Unfit(f"ce_steps must be at least 1, not {steps}")
+        conv = Conv(kernel, size)
+        self.of_h = conv(hidden, inputs)
+        # a single half-step only refines x
+        self.of_x = conv(inputs, hidden) if steps > 1 else None
+        self.steps = steps
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        for step in range(self.steps):
+            if step % 2 == 0:
+                x = 2 * torch.sigmoid(self.of_h(h)) * x
+            else:
+                assert self.of_x is not None
+                h = 2 * torch.sigmoid(self.of_x(x)) * h
+        return x, h
+
+
+class BlockAttention(nn.Module):
+    """Self-attention inside each of s x s blocks; h and m tokens of one block attend jointly.
+
+    Softmax over keys, no 1/sqrt(d). The residual is the code's, paper equation 2 has none. The
+    code also registers a scalar `gamma` that it never uses; it is left out here.
+    """
+
+    def __init__(self, hidden: int, blocks: int) -> None:
+        super().__init__()
+        self.blocks = blocks
+        self.query = nn.Conv2d(hidden, hidden, 1)
+        self.key = nn.Conv2d(hidden, hidden, 1)
+        self.value = nn.Conv2d(hidden, hidden, 1)
+
+    def forward(self, pair: Tensor) -> Tensor:
+        """(B, C, H, 2W), h and m side by side, to the same shape."""
+        q, k, v = (self.tokens(conv(pair)) for conv in (self.query, self.key, self.value))
+        attended = F.scaled_dot_product_attention(q, k, v, scale=1.0)
+        return self.maps(attended, pair.shape) + pair
+
+    def tokens(self, pair: Tensor) -> Tensor:
+        """(B, C, H, 2W) to (B, s², 2 H/s W/s, C)."""
+        B, C, H, W2 = pair.shape
+        s = self.blocks
+        x = pair.reshape(B, C, s, H // s, 2, s, W2 // 2 // s)
+        return x.permute(0, 2, 5, 4, 3, 6, 1).reshape(B, s * s, -1, C)
+
+    def maps(self, tokens: Tensor, shape: torch.Size) -> Tensor:
+        """The inverse of `tokens`."""
+        B, C, H, W2 = shape
+        s = self.blocks
+        x = tokens.reshape(B, s, s, 2, H // s, W2 // 2 // s, C)
+        return x.permute(0, 6, 1, 4, 3, 2, 5).reshape(B, C, H, W2)
+
+
+class SpatiotemporalExpression(nn.Module):
+    """SE: multi-scale attention over (h, m), then a gated update of both (section 3.2, eqs 2-4).
+
+    The fusing convolution runs on the double-width map, so that h and m touch at the seam, and its
+    layer norm spans both; `w_z` is 1x1. All convolutions but the 1x1 are 5x5, whatever the cell's.
+    """
+
+    KERNEL = 5
+
+    def __init__(self, hidden: int, *, size: tuple[int, int], scales: Sequence[int]) -> None:
+        super().__init__()
+        if not scales or min(scales) < 1 or any(n % s for s in scales for n in size):
+            raise Unfit(
+                f"se_scales {list(scales)} must each divide the folded frames, "
+                f"{size[0]}x{size[1]}; choose a smaller patch or other scales"
+            )
+        conv = Conv(self.KERNEL, size)
+        self.scales = nn.ModuleList(BlockAttention(hidden, s) for s in scales)
+        wide = Conv(self.KERNEL, (size[0], 2 * size[1]), bias=True)
+        self.fuse = wide(len(scales) * hidden, hidden)
+        self.of_pair = nn.Conv2d(2 * hidden, hidden, 1)
+        self.of_h = conv(hidden, 3 * hidden)
+        self.of_z = conv(hidden, 3 * hidden)
+        self.norm_m = conv.layer_norm(hidden)
+
+    def forward(self, h: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
+        pair = torch.cat([h, m], dim=3)  # (B, C, H, 2W)
+        z = self.fuse(torch.cat([scale(pair) for scale in self.scales], dim=1))
+        z = self.of_pair(torch.cat(z.chunk(2, dim=3), dim=1))  # (B, C, H, W)
+        i, g, o = (self.of_h(h) + self.of_z(z)).chunk(3, dim=1)
+        i = torch.sigmoid(i)
+        m = self.norm_m((1 - i) * m + i * torch.tanh(g))
+        return torch.sigmoid(o) * m, m
+
+
+def wrap(
+    cell: Cell,
+    blocks: Sequence[BlockName],
+    *,
+    inputs: int,
+    kernel: int,
+    size: tuple[int, int],
+    se_scales: Sequence[int],
+    ce_steps: int,
+) -> Cell:
+    """The cell with CE before its gates and SE after them, as `blocks` asks.
+
+    The transplants of the paper's Table 3. The paper gives no detail of them and no code was
+    released: CE has the host's kernel, its refined h (not the stored one) enters the gates, SE
+    takes the host's (h, c), and a second memory is left alone.
+    """
+    if len(set(blocks)) != len(blocks):
+        raise Unfit(f"blocks {list(blocks)} names one twice; each of 'ce', 'se' at most once")
+    if not blocks:
+        return cell
+    before = after = None
+    if "ce" in blocks:
+        before = ContextEmbedding(inputs, cell.hidden, kernel=kernel, size=size, steps=ce_steps)
+    if "se" in blocks:
+        after = SpatiotemporalExpression(cell.hidden, size=size, scales=se_scales)
+    return Wrapped(cell, before=before, after=after)
