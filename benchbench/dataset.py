@@ -53,7 +53,9 @@ class Split(torch.utils.data.Dataset[Tensor]):
 class Dataset(Protocol):
     """A named source of clips with three splits that share nothing."""
 
-    clip: Clip
+    @property
+    def clip(self) -> Clip:
+        """The shape of every clip."""
 
     def split(self, name: SplitName) -> Split:
         """The clips of one split; cheap to pickle, files are opened where they are read."""
