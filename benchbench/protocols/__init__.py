@@ -1,0 +1,73 @@
+"""What each paper's evaluation code really computed, one file each.
+
+A file's `PROTOCOLS` holds its protocols; third-party packages add theirs through the entry-point
+group `benchbench.protocols`, whose values are such tuples. No torch until something is scored.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchbench.errors import SchemaError, UnknownName, nearest
+from benchbench.protocol import Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from torch import Tensor
+
+
+@functools.cache
+def _known() -> dict[str, Protocol]:
+    stems = sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
+    offers = [importlib.import_module(f"{__name__}.{stem}").PROTOCOLS for stem in stems]
+    offers += [entry.load() for entry in importlib.metadata.entry_points(group=__name__)]
+    known: dict[str, Protocol] = {}
+    for protocol in (protocol for offer in offers for protocol in offer):
+        if protocol.name in known:
+            raise SchemaError(f"protocol '{protocol.name}' is defined twice; rename one")
+        known[protocol.name] = protocol
+    return known
+
+
+def names() -> list[str]:
+    """Every protocol, ours first."""
+    return sorted(_known(), key=lambda name: (name != "benchbench", name))
+
+
+def get(name: str) -> Protocol:
+    """The protocol of a name.
+
+    Raises:
+        UnknownName: there is none; the message names the nearest.
+    """
+    if name not in _known():
+        raise UnknownName(f"no protocol '{name}'{nearest(name, names())}")
+    return _known()[name]
+
+
+def score(
+    name: str,
+    prediction: Tensor | npt.ArrayLike,
+    target: Tensor | npt.ArrayLike,
+    *,
+    span: tuple[float, float] | None = (0.0, 1.0),
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Metric to (B, T) scores, one a predicted frame, of frames (B, T, C, H, W) or (B, T, H, W).
+
+    `span` is the declared range of the data; other ranges than (0, 1) are mapped to it first. For
+    data whose range is not known say None: what needs a range is then left out.
+
+    Raises:
+        UnknownName: no such protocol.
+        Unfit: shapes differ, values are not finite or out of the declared range, integers come
+            without a declared range, or the frames do not suit the protocol.
+        DataMissing: a weight file is absent.
+    """
+    from benchbench.scoring import score_arrays
+
+    return score_arrays(get(name), prediction, target, span=span)

@@ -1,0 +1,167 @@
+"""Frames to scores, under any number of protocols at once, sharing what they have in common.
+
+B batch, T predicted frames, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from benchbench import metrics
+from benchbench.clip import Clip
+from benchbench.errors import Unfit
+from benchbench.protocol import Metric, Protocol
+
+Scores = dict[str, npt.NDArray[np.float64]]
+BLOCK = 1 << 16
+"""Values of a block of frames: what fits a core's cache is several times faster."""
+
+
+class Work(NamedTuple):
+    """What decides the numbers of a metric, whatever its name, pooling or version."""
+
+    measure: str
+    clip: bool
+    quantised: bool
+    options: tuple[tuple[str, Any], ...]
+
+
+def work_of(metric: Metric) -> Work:
+    """The work behind a metric; equal for metrics of different protocols that share it."""
+    return Work(metric.measure, metric.clip, metric.quantised, metric.options)
+
+
+def score_batch(
+    protocols: Sequence[Protocol], prediction: Tensor, target: Tensor
+) -> dict[str, Scores]:
+    """Protocol name to metric to (B, T) scores, of float32 frames (B, T, C, H, W)."""
+    works = sorted({work_of(metric) for protocol in protocols for metric in protocol.metrics})
+    B, T = prediction.shape[:2]
+    size = max(1, BLOCK // max(1, prediction[0, 0].numel()))
+    parts: dict[Work, list[Tensor]] = {work: [] for work in works}
+    with torch.inference_mode(), torch.autocast(prediction.device.type, enabled=False):
+        x, y = prediction.flatten(0, 1), target.flatten(0, 1)
+        for start in range(0, B * T, size):
+            block = slice(start, start + size)
+            for work, values in _score_block(works, x[block], y[block]).items():
+                parts[work].append(values)
+    done = {
+        work: torch.cat(values).reshape(B, T).cpu().numpy().astype(np.float64)
+        for work, values in parts.items()
+    }
+    return {
+        protocol.name: {metric.name: done[work_of(metric)] for metric in protocol.metrics}
+        for protocol in protocols
+    }
+
+
+def _score_block(works: Sequence[Work], x: Tensor, y: Tensor) -> dict[Work, Tensor]:
+    pairs: dict[tuple[bool, bool], metrics.Pair] = {}
+    done: dict[Work, Tensor] = {}
+    for work in works:
+        key = (work.clip, work.quantised)
+        if key not in pairs:
+            spans = {
+                float(dict(other.options)["range"])
+                for other in works
+                if other.measure == "ssim" and (other.clip, other.quantised) == key
+            }
+            pairs[key] = metrics.Pair(
+                x, y, clip=work.clip, quantised=work.quantised, spans=tuple(sorted(spans))
+            )
+        done[work] = metrics.measure(work.measure, pairs[key], dict(work.options))
+    return done
+
+
+def require_finite(
+    prediction: Tensor, target: Tensor, *, first: int = 0, ids: Sequence[str] = ()
+) -> None:
+    """Refuses frames (B, T, …) with values that are not numbers, naming the first of them.
+
+    Raises:
+        Unfit: naming sequence and frame.
+    """
+    for what, frames in (("predicted", prediction), ("true", target)):
+        sound = torch.isfinite(frames).flatten(2).all(-1)
+        if not bool(sound.all()):
+            b, t = (int(index) for index in (~sound).nonzero()[0])
+            name = f" ('{ids[b]}')" if ids else ""
+            raise Unfit(
+                f"sequence {first + b}{name}, frame {t}: the {what} frame holds nan or inf; "
+                "a score of it would be meaningless, nothing was scored"
+            )
+
+
+def score_arrays(
+    protocol: Protocol,
+    prediction: Tensor | npt.ArrayLike,
+    target: Tensor | npt.ArrayLike,
+    *,
+    span: tuple[float, float] | None = (0.0, 1.0),
+) -> Scores:
+    """Metric to (B, T) scores of arrays made anywhere; see `benchbench.protocols.score`."""
+    x, y = frames_of("prediction", prediction, span), frames_of("target", target, span)
+    if x.shape != y.shape:
+        raise Unfit(
+            f"prediction is {tuple(x.shape)} and target {tuple(y.shape)}; they must be the same"
+        )
+    if x.numel() == 0:
+        raise Unfit(f"arrays of shape {tuple(x.shape)} hold nothing to score")
+    require_finite(x, y)
+    if span is None:
+        protocol = _without_range(protocol)
+    elif bool((y < 0).any()) or bool((y > 1).any()):
+        raise Unfit(
+            f"target holds values from {float(y.min()):g} to {float(y.max()):g} where [0, 1] "
+            "stands for the declared range of the data; declare the range it really has"
+        )
+    T, C, H, W = x.shape[1:]
+    protocol.check(Clip(channels=C, height=H, width=W, context=1, horizon=T))
+    return score_batch([protocol], x, y.to(x.device))[protocol.name]
+
+
+def _without_range(protocol: Protocol) -> Protocol:
+    kept = tuple(metric for metric in protocol.metrics if not metric.needs_range)
+    if not kept:
+        raise Unfit(
+            f"{protocol.name}: every one of its metrics needs the range of the data "
+            "(clipping, PSNR, SSIM); declare it"
+        )
+    return replace(protocol, metrics=kept)
+
+
+def frames_of(
+    what: str, values: Tensor | npt.ArrayLike, span: tuple[float, float] | None
+) -> Tensor:
+    """Float32 frames (B, T, C, H, W), mapped from `span` to [0, 1].
+
+    Raises:
+        Unfit: not of a shape or type that holds frames, or integers without a declared range.
+    """
+    frames = values if isinstance(values, Tensor) else torch.from_numpy(np.array(values))
+    if frames.ndim == 4:
+        frames = frames.unsqueeze(2)
+    if frames.ndim != 5:
+        raise Unfit(
+            f"{what} has shape {tuple(frames.shape)}; expected (B, T, C, H, W) or (B, T, H, W)"
+        )
+    if frames.dtype == torch.bool or frames.is_complex():
+        raise Unfit(f"{what} is of type {frames.dtype}; expected floating-point frames")
+    if not frames.is_floating_point() and span == (0.0, 1.0):
+        raise Unfit(
+            f"{what} holds whole numbers ({frames.dtype}), so its range is not [0, 1]; "
+            "declare the range, such as 0 to 255"
+        )
+    if span is None or span == (0.0, 1.0):
+        return frames.float()
+    low, high = span
+    if not low < high:
+        raise Unfit(f"the range {low:g} to {high:g} is empty; expected the lower end first")
+    return ((frames.double() - low) / (high - low)).float()

@@ -1,0 +1,112 @@
+"""Summary and Score: what a run's test set scored under one protocol.
+
+Each lies in a run's folder as `scores/<protocol>-v<n>.json`, beside the Parquet file it was pooled
+from. No torch and no pandas here: tables are made of these.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchbench.atomic import write_text
+from benchbench.errors import SchemaError
+from benchbench.protocol import Better
+
+
+@dataclass(frozen=True)
+class Score:
+    """One pooled number, with all that says how to read it."""
+
+    metric: str
+    label: str
+    value: float
+    """Infinite where the protocol lets perfect frames poison the mean."""
+    unit: str
+    better: Better
+    decimals: int
+    signature: str
+    infinite: int
+    """Frames whose own score is infinite: perfect ones, under PSNR."""
+    by_frame: tuple[float, ...]
+    """The same pooled over sequences only: one value a predicted frame."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The scores of one test set under one protocol."""
+
+    protocol: str
+    version: int
+    source: str
+    sequences: int
+    """Test sequences scored: all there are."""
+    frames: int
+    """Predicted frames a sequence."""
+    ids_sha256: str
+    """Of the sequences' ids in order, each followed by a newline."""
+    scores: dict[str, Score]
+    headline: tuple[str, ...]
+
+    @property
+    def stem(self) -> str:
+        """Name of its files, without the ending."""
+        return f"{self.protocol}-v{self.version}"
+
+
+def write_summary(folder: Path, summary: Summary) -> Path:
+    """Writes `<folder>/<protocol>-v<n>.json`; numbers that JSON has not are the text `inf`."""
+    path = folder / f"{summary.stem}.json"
+    text = json.dumps(_spell(asdict(summary)), indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+    return path
+
+
+def read_summaries(folder: Path) -> dict[str, Summary]:
+    """Protocol name to summary, of a run's `scores/` folder; the newest version of each.
+
+    Raises:
+        SchemaError: a file is not a summary.
+    """
+    found: dict[str, Summary] = {}
+    for path in sorted(folder.glob("*.json")):
+        summary = read_summary(path)
+        known = found.get(summary.protocol)
+        if known is None or known.version < summary.version:
+            found[summary.protocol] = summary
+    return found
+
+
+def read_summary(path: Path) -> Summary:
+    """The summary in one JSON file.
+
+    Raises:
+        SchemaError: the file is not a summary.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        scores = {name: _score(fields) for name, fields in data.pop("scores").items()}
+        headline = tuple(data.pop("headline"))
+        return Summary(**data, scores=scores, headline=headline)
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise SchemaError(
+            f"{path}: not a summary of scores ({type(error).__name__}: {error}); "
+            "remove it and score the run again"
+        ) from error
+
+
+def _score(fields: dict[str, Any]) -> Score:
+    by_frame = tuple(float(value) for value in fields.pop("by_frame"))
+    return Score(value=float(fields.pop("value")), by_frame=by_frame, **fields)
+
+
+def _spell(value: Any) -> Any:
+    if isinstance(value, float) and value - value != 0:
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _spell(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_spell(item) for item in value]
+    return value
