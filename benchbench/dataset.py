@@ -6,14 +6,17 @@ A clip is (T, C, H, W), float32 in [0, 1]: the context frames, then the frames t
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from benchbench.clip import Clip
+
+if TYPE_CHECKING:
+    from benchbench.download import DataFile
 
 SplitName = Literal["train", "val", "test"]
 
@@ -60,8 +63,10 @@ class Dataset(Protocol):
     def split(self, name: SplitName) -> Split:
         """The clips of one split; cheap to pickle, files are opened where they are read."""
 
-    def prepare(self) -> None:
+    def prepare(self, watch: Callable[[str, int, int], None] = ..., /) -> None:
         """Downloads or generates what is missing, once; safe to repeat and to run twice at once.
+
+        `watch` is told how it goes on: name of the file, bytes so far, bytes in all or 0.
 
         Raises:
             DataMissing: a file cannot be had; the message says what to put where.
@@ -72,6 +77,16 @@ class Dataset(Protocol):
 
         Raises:
             DataMissing: a file is absent and has no download, or is not the one expected.
+        """
+
+    def files(self) -> Sequence[DataFile]:
+        """All the files that it reads."""
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Its passport: what the numbers depend on, as JSON holds it; see `passport.py`.
+
+        Raises:
+            DataMissing: it is not prepared.
         """
 
 

@@ -11,23 +11,29 @@ import gzip
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchbench.clip import Clip
 from benchbench.dataset import Dataset, Split, SplitName
+from benchbench.download import DataFile, Watch, silent
 from benchbench.errors import DataMissing
+from benchbench.passport import fingerprint
 from benchbench.registry import register_dataset
 
-from ._bouncing import STREAMS, Bouncing, Images, Naming, check_counts, check_options
+from ._bouncing import GENERATOR, STREAMS, Bouncing, Images, Naming, check_counts, check_options
 
 SIDE, COUNT = 8, 1797
 PARTS: dict[SplitName, float] = {"train": 0.8, "val": 0.1, "test": 0.1}
 """How the images of each digit are shared out; no image is in two splits."""
 
 
-@register_dataset("moving_digits")
+VERSION = 1
+
+
+@register_dataset("moving_digits", version=VERSION)
 def moving_digits(
     *,
     size: int = 64,
@@ -70,7 +76,7 @@ class MovingDigits:
         length: int | None = getattr(self, name)
         return Split(clip_at, length, id_of=Naming(name, self.seed))
 
-    def prepare(self) -> None:
+    def prepare(self, _watch: Watch = silent, /) -> None:
         """Nothing to do: the digits come with scikit-learn."""
         self.check()
 
@@ -81,6 +87,14 @@ class MovingDigits:
             DataMissing: scikit-learn lacks it.
         """
         digits_file()
+
+    def files(self) -> tuple[DataFile, ...]:
+        """The file of digits."""
+        return (DataFile(digits_file()),)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Its passport."""
+        return fingerprint("moving_digits", VERSION, self, files=self.files(), generator=GENERATOR)
 
 
 def digits_file() -> Path:

@@ -1,0 +1,48 @@
+"""One file out of a zip or tar."""
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import IO
+
+from benchbench.atomic import replacing
+from benchbench.errors import DataMissing
+
+
+def extract(archive: Path, member: str, to: Path) -> None:
+    """Unpacks one file of a zip or tar, found by the end of its name.
+
+    Raises:
+        DataMissing: it is no archive, or has no such file.
+    """
+    try:
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as zipped:
+                name = _named(zipped.namelist(), member)
+                with zipped.open(name) as source, replacing(to) as temporary:
+                    _copy(source, temporary)
+        else:
+            with tarfile.open(archive) as tarred:
+                name = _named(tarred.getnames(), member)
+                unpacked = tarred.extractfile(name)
+                if unpacked is None:
+                    raise DataMissing(f"'{name}' in the archive is no file")
+                with unpacked, replacing(to) as temporary:
+                    _copy(unpacked, temporary)
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
+        raise DataMissing(f"gave no zip or tar that can be read ({error})") from None
+
+
+def _named(names: list[str], member: str) -> str:
+    for name in names:
+        if name == member or name.endswith(f"/{member}"):
+            return name
+    raise DataMissing(f"the archive holds no '{member}'; it holds {', '.join(names[:8])}")
+
+
+def _copy(source: IO[bytes], path: Path) -> None:
+    with path.open("wb") as target:
+        shutil.copyfileobj(source, target, 1 << 20)
