@@ -1,0 +1,62 @@
+"""The `bench` command: parse, call, print.
+
+Each module adds its commands; they import what they need when they run, so that `bench --help`
+answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchbench.errors import BenchError
+
+app = typer.Typer(
+    name="bench",
+    help="Compare spatiotemporal predictors, and prove every number.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from benchbench import __version__
+
+        typer.echo(f"benchbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+# in the order in which `bench --help` lists their commands
+for _name in ("runs", "cluster", "scores", "zoo", "data", "weights"):
+    if (Path(__file__).parent / f"{_name}.py").exists():
+        app.add_typer(importlib.import_module(f"{__name__}.{_name}").app)
+
+
+def main() -> None:
+    """Runs `bench`; an error a person can mend is one message and exit status 2."""
+    handler = logging.StreamHandler()
+    handler.setLevel(logging.WARNING)  # a run's own log has the rest
+    logging.basicConfig(format="%(levelname)s: %(message)s", handlers=[handler])
+    try:
+        app()
+    except BenchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.exit(141)

@@ -1,0 +1,38 @@
+"""Where runs go: each executor brings the runs that are not done to their records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from benchbench.plan import Planned
+from benchbench.record import Store
+
+if TYPE_CHECKING:
+    from benchbench.run import Settings
+
+Event = dict[str, Any]
+"""What a run reports: its `phase` (train, test, …) and the phase's numbers."""
+
+Watch = Callable[[Planned, Event], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one attempt at a run ended."""
+
+    planned: Planned
+    status: Literal["done", "failed", "interrupted"]
+    message: str
+    log: Path
+
+
+class Executor(Protocol):
+    """Brings runs to their records, in any order; one failure never stops the others."""
+
+    def run(
+        self, todo: Sequence[Planned], store: Store, settings: Settings, watch: Watch
+    ) -> Iterator[Outcome]:
+        """Outcomes as they come."""

@@ -1,0 +1,98 @@
+"""Record and Store: what a run leaves behind. Files are the only store.
+
+A run's folder holds a record if and only if the run is done. Scores lie beside it, one pair of
+files for each protocol, so that scoring again under another protocol changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchbench import protocols
+from benchbench.atomic import write_text
+from benchbench.errors import SchemaError
+from benchbench.spec import RunSpec
+from benchbench.summary import Summary, read_summaries
+
+VERSION = 1
+"""Of the record's layout."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A finished run."""
+
+    spec: dict[str, Any]
+    key: str
+    parameters: int
+    """Trainable parameters."""
+    steps: int
+    tested_step: int
+    """Training iteration whose weights were tested."""
+    validation_mse: float | None
+    train_seconds: float
+    """Over all attempts, validation apart."""
+    test_seconds: float
+    peak_bytes: int | None
+    """Largest GPU memory allocated; None on a CPU."""
+    dataset: dict[str, Any] = field(default_factory=dict)
+    """The dataset's fingerprint."""
+    provenance: dict[str, Any] = field(default_factory=dict)
+    version: int = VERSION
+
+
+@dataclass(frozen=True)
+class Store:
+    """The results folder."""
+
+    root: Path
+
+    def folder(self, spec: RunSpec) -> Path:
+        """Where a run lies, there or not."""
+        return self.root / spec.folder
+
+    def record(self, spec: RunSpec) -> Record | None:
+        """The record of a finished run.
+
+        Raises:
+            SchemaError: the file is not a record, or is of another run.
+        """
+        path = self.folder(spec) / "record.json"
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        try:
+            record = Record(**json.loads(text))
+        except (TypeError, json.JSONDecodeError) as error:
+            raise SchemaError(f"{path}: not a record, {error}; move it away to run again") from None
+        if record.key != spec.key:
+            raise SchemaError(f"{path}: is of run {record.key}; move it away to run again")
+        return record
+
+    def scores(self, spec: RunSpec) -> dict[str, Summary]:
+        """The summaries of a run's scores by protocol name, none where it was not scored."""
+        return read_summaries(self.folder(spec) / "scores")
+
+    def unscored(self, spec: RunSpec, names: Sequence[str]) -> list[str]:
+        """Those of the protocols whose present version has no scores of a run."""
+        scores = self.scores(spec)
+        return [
+            name
+            for name in names
+            if name not in scores or scores[name].version != protocols.get(name).version
+        ]
+
+    def done(self, spec: RunSpec, names: Sequence[str]) -> bool:
+        """Whether a run has its record, and scores under all the protocols."""
+        return self.record(spec) is not None and not self.unscored(spec, names)
+
+    def write(self, spec: RunSpec, record: Record) -> None:
+        """Declares the run done."""
+        write_text(
+            self.folder(spec) / "record.json", json.dumps(asdict(record), indent=2, sort_keys=True)
+        )

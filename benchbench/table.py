@@ -1,0 +1,263 @@
+"""Records to tables: one for each dataset and protocol, mean ± standard deviation over seeds."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchbench.atomic import write_text
+from benchbench.plan import Plan
+from benchbench.record import Record, Store
+from benchbench.summary import Score, Summary
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.table import Table
+
+ABSENT = "–"
+ARROWS = {"higher": "↑", "lower": "↓"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One metric under one signature; two signatures never share a column."""
+
+    metric: str
+    label: str
+    unit: str
+    better: str
+    decimals: int
+    signature: str
+
+    @classmethod
+    def of(cls, score: Score) -> Column:
+        """The column a score belongs in."""
+        return cls(
+            score.metric, score.label, score.unit, score.better, score.decimals, score.signature
+        )
+
+    @property
+    def heading(self) -> str:
+        """`PSNR ↑`."""
+        return f"{self.label} {ARROWS[self.better]}"
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A number over seeds."""
+
+    values: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """Over the seeds."""
+        return statistics.fmean(self.values)
+
+    @property
+    def std(self) -> float | None:
+        """Sample standard deviation over the seeds, None with one."""
+        return statistics.stdev(self.values) if len(self.values) > 1 else None
+
+    def text(self, decimals: int) -> str:
+        """`21.95 ± 0.12`."""
+        if not self.values:
+            return ABSENT
+        std = "" if self.std is None else f" ± {self.std:.{decimals}f}"
+        return f"{self.mean:.{decimals}f}{std}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model's runs of all seeds."""
+
+    model: str
+    parameters: int | None
+    cells: dict[Column, Spread]
+    seconds: Spread
+    done: int
+    asked: int
+
+    def texts(self, columns: Sequence[Column]) -> list[str]:
+        """The row as it is printed."""
+        note = "" if self.done == self.asked else f" ({self.done} of {self.asked} seeds)"
+        cells = [self.cells.get(column, Spread(())).text(column.decimals) for column in columns]
+        return [self.model + note, size(self.parameters), *cells, self.seconds.text(0)]
+
+
+@dataclass(frozen=True)
+class Board:
+    """The table of one dataset under one protocol."""
+
+    dataset: str
+    protocol: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """`moving_digits, protocol benchbench v1`."""
+        return f"{self.dataset}, protocol {self.protocol}"
+
+    @property
+    def headings(self) -> list[str]:
+        """Of all columns; a metric with two signatures is numbered as in the notes."""
+        labels = [column.label for column in self.columns]
+        metrics = [
+            column.heading + (f" [{index}]" if labels.count(column.label) > 1 else "")
+            for index, column in enumerate(self.columns, start=1)
+        ]
+        return ["Model", "Params", *metrics, "Train s"]
+
+    def frame(self) -> pd.DataFrame:
+        """The table's texts."""
+        import pandas as pd
+
+        return pd.DataFrame([row.texts(self.columns) for row in self.rows], columns=self.headings)
+
+    def markdown(self) -> str:
+        """A heading, the table and its notes."""
+        align = ["left"] + ["right"] * (len(self.headings) - 1)
+        table = self.frame().to_markdown(index=False, disable_numparse=True, colalign=align)
+        notes = "\n".join(f"- {note}" for note in self.notes)
+        return f"## {self.title}\n\n{table}\n\n{notes}\n"
+
+    def rich(self) -> Table:
+        """For a terminal."""
+        from rich.table import Table
+
+        table = Table(title=self.title, title_justify="left", caption_justify="left")
+        for index, heading in enumerate(self.headings):
+            table.add_column(heading, justify="right" if index else "left", no_wrap=True)
+        for row in self.rows:
+            table.add_row(*row.texts(self.columns))
+        return table
+
+
+def size(parameters: int | None) -> str:
+    """`7.968 M`, or the number itself below 10,000."""
+    if parameters is None:
+        return ABSENT
+    return f"{parameters / 1e6:.3f} M" if parameters >= 10_000 else f"{parameters:,}"
+
+
+def boards(plan: Plan, store: Store) -> list[Board]:
+    """The suite's tables; the suite decides rows and order, what is not done is a dash."""
+    made = []
+    for source in plan.sources:
+        for protocol in plan.suite.protocols:
+            board = _board(plan, store, source.label, protocol)
+            if board is not None:
+                made.append(board)
+    return made
+
+
+def _board(plan: Plan, store: Store, dataset: str, protocol: str) -> Board | None:
+    runs = [run for run in plan.runs if run.dataset == dataset]
+    labels = list(dict.fromkeys(run.model for run in runs))
+    found: dict[str, list[tuple[Record, Summary]]] = {label: [] for label in labels}
+    for run in runs:
+        record, summary = store.record(run.spec), store.scores(run.spec).get(protocol)
+        if record is not None and summary is not None:
+            found[run.model].append((record, summary))
+    summaries = [summary for pairs in found.values() for _, summary in pairs]
+    columns: dict[Column, None] = {}
+    for metric in dict.fromkeys(name for summary in summaries for name in summary.headline):
+        columns.update({Column.of(s.scores[metric]): None for s in summaries if metric in s.scores})
+    rows = tuple(
+        _row(label, found[label], sum(run.model == label for run in runs)) for label in labels
+    )
+    version = f" v{summaries[0].version}" if summaries else ""
+    notes = _notes(tuple(columns), summaries, rows)
+    return Board(dataset, protocol + version, tuple(columns), rows, notes) if runs else None
+
+
+def _row(label: str, pairs: Sequence[tuple[Record, Summary]], asked: int) -> Row:
+    cells: dict[Column, tuple[float, ...]] = {}
+    for _, summary in pairs:
+        for score in summary.scores.values():
+            column = Column.of(score)
+            cells[column] = (*cells.get(column, ()), score.value)
+    return Row(
+        model=label,
+        parameters=pairs[0][0].parameters if pairs else None,
+        cells={column: Spread(values) for column, values in cells.items()},
+        seconds=Spread(tuple(record.train_seconds for record, _ in pairs)),
+        done=len(pairs),
+        asked=asked,
+    )
+
+
+def _notes(
+    columns: Sequence[Column], summaries: Sequence[Summary], rows: Sequence[Row]
+) -> tuple[str, ...]:
+    notes = []
+    tested = sorted({(summary.sequences, summary.frames) for summary in summaries})
+    for sequences, frames in tested:
+        notes.append(f"Test set: {sequences:,} sequences, {frames} predicted frames each.")
+    if any(row.done > 1 for row in rows):
+        notes.append("±: standard deviation over seeds.")
+    notes += [f"{column.label} ({column.unit}): `{column.signature}`" for column in columns]
+    return tuple(notes)
+
+
+def tidy(made: Sequence[Board]) -> pd.DataFrame:
+    """One line for each dataset, protocol, model and metric, with its signature."""
+    import pandas as pd
+
+    lines: list[dict[str, Any]] = []
+    for board in made:
+        for row in board.rows:
+            for column in row.cells:
+                spread = row.cells[column]
+                lines.append(
+                    {
+                        "dataset": board.dataset,
+                        "protocol": board.protocol,
+                        "model": row.model,
+                        "parameters": row.parameters,
+                        "metric": column.metric,
+                        "mean": spread.mean,
+                        "std": spread.std,
+                        "seeds": len(spread.values),
+                        "unit": column.unit,
+                        "better": column.better,
+                        "signature": column.signature,
+                        "train_seconds": row.seconds.mean,
+                    }
+                )
+    return pd.DataFrame(lines)
+
+
+def render(made: Sequence[Board], style: str, *, title: str) -> str:
+    """The tables as `markdown`, `csv`, `latex` or `html`."""
+    if style == "markdown":
+        return f"# {title}\n\n" + "\n".join(board.markdown() for board in made)
+    if style == "csv":
+        return tidy(made).to_csv(index=False)
+    if style == "latex":
+        return "\n".join(_latex(board) for board in made)
+    pages = [f"<h2>{board.title}</h2>\n{board.frame().to_html(index=False)}" for board in made]
+    return f"<!doctype html>\n<meta charset=utf-8>\n<title>{title}</title>\n" + "\n".join(pages)
+
+
+def write(made: Sequence[Board], folder: Path, *, title: str) -> None:
+    """Writes `leaderboard.md`, `.csv`, `.tex` and `.html` into a folder."""
+    for ending, style in (("md", "markdown"), ("csv", "csv"), ("tex", "latex"), ("html", "html")):
+        write_text(folder / f"leaderboard.{ending}", render(made, style, title=title))
+
+
+def _latex(board: Board) -> str:
+    marks = {"±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "–": "--"}
+    text: str = board.frame().to_latex(
+        index=False,
+        escape=True,
+        caption=board.title.replace("_", r"\_"),
+        column_format="l" + "r" * (len(board.headings) - 1),
+    )
+    for mark, command in marks.items():
+        text = text.replace(mark, command)
+    return text
