@@ -20,6 +20,7 @@ from benchbench.catalogue import (
     find_sources,
 )
 from benchbench.document import Document, Where, read
+from benchbench.errors import nearest
 from benchbench.spec import RunSpec
 from benchbench.suite import Faults, ModelEntry, Suite, Train, faulty, validate, validate_train
 
@@ -98,7 +99,7 @@ def _check_exclusions(
             name = getattr(exclusion, key)
             known = {text for row in rows for text in (row.name, row.label)}
             if name is not None and name not in known:
-                hint = registry.nearest(name, known)
+                hint = nearest(name, known)
                 faults.append(((*place, key), f"the suite has no {key} '{name}'{hint}"))
         if exclusion.seed is not None and exclusion.seed not in suite.seeds:
             faults.append(((*place, "seed"), f"the suite has no seed {exclusion.seed}"))

@@ -15,7 +15,7 @@ import importlib.metadata
 import inspect
 import sys
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -81,7 +81,7 @@ class Entry(Generic[F]):
             try:
                 bound[name] = plain(adapter.validate_python(options[name]))
             except ValidationError as error:
-                faults[name] = f"{describe(error)}, not {options[name]!r}"
+                faults[name] = f"{describe(error.errors())}, not {options[name]!r}"
         if faults:
             raise OptionError(faults)
         return bound
@@ -95,8 +95,8 @@ class OptionError(SchemaError):
         super().__init__("\n".join(f"{name}: {fault}" for name, fault in faults.items()))
 
 
-def describe(error: Any) -> str:
-    """What a pydantic error expected, in a few words of ours."""
+def describe(items: Iterable[Any]) -> str:
+    """What the items of a pydantic error expected, in a few words of ours."""
     kinds = {
         "int_type": "a whole number",
         "int_parsing": "a whole number",
@@ -113,7 +113,7 @@ def describe(error: Any) -> str:
         "none_required": "nothing",
     }
     parts = []
-    for item in error.errors():
+    for item in items:
         kind, context = item["type"], item.get("ctx", {})
         if kind == "literal_error":
             text = f"one of {context['expected']}"
@@ -232,7 +232,10 @@ def build_model(name: str, clip: Clip, **options: Any) -> Predictor:
         Unfit: the model declines the clip.
     """
     entry = MODELS.get(name)
-    return entry.build(clip, **entry.bind(plain(options)))
+    bound = entry.bind(plain(options))
+    predictor = entry.build(clip, **bound)
+    predictor.built_as = (name, bound)
+    return predictor
 
 
 def build_dataset(name: str, **options: Any) -> Dataset:

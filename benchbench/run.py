@@ -140,7 +140,7 @@ class Run:
         if self.planned.weights is not None:
             from benchbench import weights
 
-            predictor.load_state_dict(weights.load(self.planned.weights)["state_dict"])
+            predictor.load_state_dict(weights.load(self.planned.weights).state_dict)
         result = Result(predictor.state_dict(), step=0, validation_mse=None, seconds=0.0)
         checkpoint.save(self.folder, result.to_state())
         return result
@@ -189,7 +189,7 @@ def validation_mse(predictor: Predictor, dataset: Dataset, batch: int, precision
     clip = dataset.clip
     loader = DataLoader(dataset.split("val"), batch_size=batch, generator=torch.Generator())
     for frames in loader:
-        context, target = frames.to(device).split([clip.context, clip.horizon], dim=1)
+        context, target = torch.split(frames.to(device), [clip.context, clip.horizon], dim=1)
         with autocast(device, precision):
             prediction = predictor(context, clip.horizon)
         error = prediction.float().clamp(0, 1) - target

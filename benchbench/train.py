@@ -176,7 +176,7 @@ class Trainer:
             sampling=self.sampling,
             criterion=self.criterion,
         )
-        context, target = frames.split([self.clip.context, self.clip.horizon], dim=1)
+        context, target = torch.split(frames, [self.clip.context, self.clip.horizon], dim=1)
         self.optimizer.zero_grad(set_to_none=True)
         with autocast(self.device, self.train.precision):
             losses = self.predictor.losses(context, target, progress)

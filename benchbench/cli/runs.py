@@ -100,9 +100,9 @@ def _suite_file(suite: Path) -> Path:
     """The file itself, or the shipped suite of that name."""
     if suite.exists() or suite.suffix:
         return suite
-    import benchbench.suites
+    from importlib import import_module
 
-    for folder in benchbench.suites.__path__:
+    for folder in import_module("benchbench.suites").__path__:
         if (shipped := Path(folder) / f"{suite}.yaml").exists():
             return shipped
     return suite
@@ -122,7 +122,7 @@ def _execute(
 
     for source in planned.sources:
         source.dataset.prepare()
-    statuses = []
+    statuses: list[str] = []
     with Display(console, len(todo)) as display:
         settings = Settings.of(planned.suite)
         for outcome in Inline().run(todo, store, settings, display.event):
