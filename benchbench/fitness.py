@@ -17,8 +17,8 @@ BACKBONES = {
 """LPIPS network to its weight file in torch's hub cache and the smallest frame it takes."""
 
 
-def check(where: str, metric: Metric, clip: Clip) -> None:
-    """Looks whether `metric` of the protocol `where` can score clips of this shape here.
+def check(metric: Metric, clip: Clip) -> None:
+    """Looks whether a metric can score clips of this shape here.
 
     Raises:
         Unfit: the frames are too small or have the wrong number of channels.
@@ -27,30 +27,30 @@ def check(where: str, metric: Metric, clip: Clip) -> None:
     options = dict(metric.options)
     if metric.measure == "ssim" and min(clip.height, clip.width) < options["win"]:
         raise Unfit(
-            f"{where}: frames of {clip.height}x{clip.width} are smaller than the "
+            f"frames of {clip.height}x{clip.width} are smaller than the "
             f"{options['win']}x{options['win']} window of SSIM; use frames of at least that size "
             "or a protocol without SSIM"
         )
     if metric.measure == "lpips":
-        _check_lpips(where, options["net"], options["rgb"], clip)
+        _check_lpips(options["net"], options["rgb"], clip)
 
 
-def _check_lpips(where: str, net: str, rgb: str, clip: Clip) -> None:
+def _check_lpips(net: str, rgb: str, clip: Clip) -> None:
     smallest = BACKBONES[net][1]
     if min(clip.height, clip.width) < smallest:
         raise Unfit(
-            f"{where}: frames of {clip.height}x{clip.width} are too small for LPIPS ({net}); "
+            f"frames of {clip.height}x{clip.width} are too small for LPIPS ({net}); "
             f"it needs {smallest}x{smallest}"
         )
     if rgb == "repeat" and clip.channels not in (1, 3):
         raise Unfit(
-            f"{where}: LPIPS takes grey or RGB frames, not {clip.channels} channels; "
+            f"LPIPS takes grey or RGB frames, not {clip.channels} channels; "
             "use a protocol without LPIPS"
         )
-    backbone(net, where=where)
+    backbone(net)
 
 
-def backbone(net: str, *, where: str = "lpips") -> Path:
+def backbone(net: str) -> Path:
     """The weight file of an LPIPS backbone in torch's hub cache.
 
     Raises:
@@ -59,7 +59,7 @@ def backbone(net: str, *, where: str = "lpips") -> Path:
     path = hub_folder() / "checkpoints" / BACKBONES[net][0]
     if not path.is_file():
         raise DataMissing(
-            f"{where}: the ImageNet weights of LPIPS ({net}) are missing; "
+            f"the ImageNet weights of LPIPS ({net}) are missing; "
             f"put torchvision's '{path.name}' into {path.parent}"
         )
     return path

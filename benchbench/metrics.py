@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 class Pair:
@@ -110,13 +111,17 @@ def rmse(pair: Pair, *, per: str, ch: int | None = None) -> Tensor:
     return mse(pair, per=per, ch=ch).sqrt()
 
 
-def psnr(pair: Pair, *, peak: float, mse: str = "chw", ch: int | None = None) -> Tensor:
+def psnr(
+    pair: Pair, *, peak: float, mse: str = "chw", ch: int | None = None, wrap: int | None = None
+) -> Tensor:
     """PSNR in dB, infinite for a perfect frame.
 
     The squared error is averaged over `chw` at once, or over `hw`: then the channels' PSNRs are
-    averaged.
+    averaged. With `wrap` the squares are taken modulo that number, as uint8 arithmetic does.
     """
-    squares = pair.squares if ch is None else pair.squares[:, ch : ch + 1]
+    squares = pair.squares if wrap is None else over_pixels(pair.error.square().remainder(wrap))
+    if ch is not None:
+        squares = squares[:, ch : ch + 1]
     pixels = pair.error.shape[-1] * pair.error.shape[-2]
     if mse == "chw":
         squares = squares.mean(1, keepdim=True)
@@ -126,6 +131,24 @@ def psnr(pair: Pair, *, peak: float, mse: str = "chw", ch: int | None = None) ->
 def ssim(pair: Pair, *, range: float, win: int, ch: int | None = None) -> Tensor:  # noqa: A002
     """SSIM (Wang et al. 2004) as scikit-image computes it, the channels averaged."""
     return _channels(pair.similarity(range, win), ch, mean=True)
+
+
+def sharpness(pair: Pair, *, ch: int | None = None) -> Tensor:
+    """Largest absolute Laplacian of the predicted frame, at most 255; borders mirrored.
+
+    OpenCV's `convertScaleAbs(Laplacian(frame, 3))`, whose 3 is the depth: the kernel is 3x3.
+    """
+    x = pair.prediction if ch is None else pair.prediction[:, ch : ch + 1]
+    p = functional.pad(x, (1, 1, 1, 1), mode="reflect")
+    around = p[..., :-2, 1:-1] + p[..., 2:, 1:-1] + p[..., 1:-1, :-2] + p[..., 1:-1, 2:]
+    return (around - 4 * x).abs().amax((1, 2, 3)).clamp(max=255).double()
+
+
+def lpips(pair: Pair, *, net: str, scale: str, rgb: str) -> Tensor:
+    """LPIPS of the frames; `benchbench.perceptual` says what the options mean."""
+    from benchbench.perceptual import distance
+
+    return distance(pair.prediction, pair.target, net=net, scale=scale, rgb=rgb).double()
 
 
 def similarities(
@@ -200,4 +223,6 @@ MEASURES: dict[str, Callable[..., Tensor]] = {
     "rmse": rmse,
     "psnr": psnr,
     "ssim": ssim,
+    "sharpness": sharpness,
+    "lpips": lpips,
 }

@@ -67,6 +67,11 @@ class Metric:
             parts.append(f"cap:{self.cap:g}")
         return "|".join([*parts, f"v{version}"])
 
+    @property
+    def network(self) -> bool:
+        """Whether a network computes it, best where the predictor runs."""
+        return self.measure == "lpips"
+
     def fold(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Frame scores as they enter the mean."""
         if self.cap is not None:
@@ -139,7 +144,7 @@ class Protocol:
         from benchbench.fitness import check
 
         for metric in self.metrics:
-            check(self.name, metric, clip)
+            check(metric, clip)
 
 
 def squared(name: str = "mse", *, label: str = "MSE", per: str = "frame", **how: Any) -> Metric:
@@ -158,20 +163,16 @@ def root(name: str = "rmse", *, label: str = "RMSE", per: str = "frame", **how: 
 
 
 def _error(name: str, label: str, measure: str, per: str, how: dict[str, Any]) -> Metric:
-    unit = {
-        "frame": "sum over the values of a frame",
-        "channel": "sum over pixels, mean over channels",
-        "value": "mean over the values of a frame",
-    }[per]
+    unit = {"frame": "sum per frame", "channel": "sum per channel", "value": "mean per value"}[per]
     if how.get("pool") == "sequence-sum":
-        unit = "sum over the values of a sequence"
+        unit = "sum per sequence"
+    if measure == "rmse":
+        unit = f"root of the {unit}"
+    options: tuple[tuple[str, Any], ...] = (("per", per),)
     if "channel" in how:
-        how = dict(how)
         channel = how.pop("channel")
-        options: tuple[tuple[str, Any], ...] = (("per", per), ("ch", channel))
-        unit += f" (channel {channel})"
-    else:
-        options = (("per", per),)
+        options += (("ch", channel),)
+        unit += f", channel {channel}"
     decimals = 6 if per == "value" else 2
     return Metric(name, label, measure, "lower", unit, decimals=decimals, options=options, **how)
 
@@ -190,3 +191,24 @@ def ssim(*, span: float, channel: int | None = None, **how: Any) -> Metric:
     if channel is not None:
         options += (("ch", channel),)
     return Metric("ssim", "SSIM", "ssim", "higher", "", 4, options=options, **how)
+
+
+def wrapped_psnr() -> Metric:
+    """PSNR of uint8 frames whose differences and squares wrap around at 256."""
+    options = (("peak", 255), ("mse", "chw"), ("wrap", 256))
+    return Metric("psnr", "PSNR", "psnr", "higher", "dB", 2, options=options, quantised=True)
+
+
+def sharpness(*, channel: int | None = None) -> Metric:
+    """Largest absolute Laplacian of the predicted uint8 frame, at most 255."""
+    options = () if channel is None else (("ch", channel),)
+    unit = "levels of 255"
+    return Metric(
+        "sharpness", "Sharpness", "sharpness", "higher", unit, 1, options=options, quantised=True
+    )
+
+
+def lpips(*, net: str, scale: str, rgb: str) -> Metric:
+    """LPIPS of frames in `scale`, grey `repeat`ed to RGB, or channel `first` unless RGB."""
+    options = (("net", net), ("scale", scale), ("rgb", rgb))
+    return Metric("lpips", "LPIPS", "lpips", "lower", "", 4, options=options)

@@ -1,0 +1,23 @@
+"""PDE-Driven Spatiotemporal Disentanglement's evaluation: everything averaged."""
+
+from benchbench.protocol import Protocol, psnr, squared
+
+PROTOCOLS = (
+    Protocol(
+        name="pde_driven",
+        version=1,
+        title="as released with PDE-Driven: unclipped, errors averaged over all values",
+        source="github.com/JeremieDona/spatiotemporal_variable_separation, "
+        "var_sep/test/taxibj/test.py and var_sep/test/mnist/test.py (8d92277)",
+        metrics=(
+            squared(per="value", clip=False),
+            psnr(peak=1, over="hw", clip=False),
+        ),
+        headline=("psnr", "mse"),
+        notes=(
+            "TaxiBJ's MSE is 1/2048 of the sum over a frame; papers quote it times 100",
+            "PSNR, of its Moving MNIST test, is computed for each channel alone, then averaged",
+            "its SSIM, another library's with a Gaussian window, is left out",
+        ),
+    ),
+)
