@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from benchbench.errors import SchemaError
 from benchbench.sampling import Sampling
 
 
@@ -55,6 +57,27 @@ class Progress:
     generator: torch.Generator = field(default_factory=lambda: torch.Generator().manual_seed(0))
     sampling: Sampling = field(default_factory=Sampling)
     criterion: Criterion = field(default_factory=Criterion)
+    truth: Tensor | None = None
+    """A mask to use instead of a drawn one, (B, horizon - 1) for the inputs after the context or
+    (B, context + horizon - 1) for all; 1 feeds the true frame. For replays of recorded steps."""
+
+    def mask(self, batch: int, context: int, horizon: int) -> Tensor:
+        """(batch, context + horizon - 1): which inputs of a training roll-out are true frames.
+
+        Raises:
+            SchemaError: a forced mask has another shape.
+        """
+        if self.truth is None:
+            return self.sampling.mask(self.step, batch, context, horizon, self.generator)
+        inputs = context + horizon - 1
+        if self.truth.shape == (batch, inputs):
+            return self.truth
+        if self.truth.shape != (batch, horizon - 1):
+            raise SchemaError(
+                f"truth: expected a mask of {batch}x{horizon - 1} or {batch}x{inputs}, "
+                f"not {'x'.join(map(str, self.truth.shape))}"
+            )
+        return torch.cat([self.truth.new_ones(batch, context), self.truth], dim=1)
 
     @property
     def epoch(self) -> int:
@@ -67,6 +90,21 @@ class Predictor(nn.Module, ABC):
 
     `forward` never sees the frames it predicts; whatever needs them in training is in `losses`.
     """
+
+    built_as: tuple[str, dict[str, Any]] | None = None
+    """Registered name and complete options, set by `registry.build_model`."""
+
+    def dead_parameters(self) -> dict[str, str]:
+        """Parameters that no gradient can change, by name, with the reason; declared by modules.
+
+        A module declares its own in a dictionary `dead`, from the names of its parameters.
+        """
+        found = {}
+        for prefix, module in self.named_modules():
+            declared = getattr(module, "dead", None)
+            if module is not self and isinstance(declared, dict):
+                found.update({f"{prefix}.{name}": reason for name, reason in declared.items()})
+        return found
 
     @abstractmethod
     def forward(self, context: Tensor, horizon: int) -> Tensor:

@@ -69,12 +69,14 @@ def folded(clip: Clip, patch: int) -> tuple[int, int, int]:
 class State(NamedTuple):
     """One layer's state: output h, cell c, second memory m; each (B, hidden, h, w).
 
-    A cell without a second memory hands m on untouched.
+    A cell without a second memory hands m on untouched. `more` is what only one kind of cell
+    carries: MIM's inner cell, E3D-LSTM's history.
     """
 
     h: Tensor
     c: Tensor
     m: Tensor
+    more: tuple[Tensor, ...] = ()
 
 
 class Cell(Protocol):
@@ -220,7 +222,9 @@ class Recurrent(Predictor):
                 fed = given * x[:, t] + (1 - given) * prediction
             prediction, carry = self.stack(fed, carry)
             predictions.append(prediction)
-        return unfold(torch.stack(predictions, dim=1), self.patch, self.patch_order)
+        # autocast leaves half precision in the head's output; losses and scores want the frames'
+        rolled = torch.stack(predictions, dim=1).to(frames.dtype)
+        return unfold(rolled, self.patch, self.patch_order)
 
     def forward(self, context: Tensor, horizon: int) -> Tensor:
         return self.roll(context, context.shape[1] + horizon - 1)[:, -horizon:]
@@ -228,9 +232,7 @@ class Recurrent(Predictor):
     def losses(self, context: Tensor, target: Tensor, progress: Progress) -> dict[str, Tensor]:
         frames = torch.cat([context, target], dim=1)
         B, steps = frames.shape[0], frames.shape[1] - 1
-        truth = progress.sampling.mask(
-            progress.step, B, context.shape[1], target.shape[1], progress.generator
-        )
+        truth = progress.mask(B, context.shape[1], target.shape[1])
         predictions = self.roll(frames, steps, truth.to(frames.device, non_blocking=True))
         # a clip of one context frame has no discarded warm-up prediction to drop
         first = min(self.first_scored, context.shape[1])

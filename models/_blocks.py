@@ -8,9 +8,9 @@ B batch, C hidden width, H height, W width of the maps; s blocks a side.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -94,6 +94,10 @@ class BlockAttention(nn.Module):
     code also registers a scalar `gamma` that it never uses; it is left out here.
     """
 
+    dead: ClassVar[dict[str, str]] = {
+        "key.bias": "adds the same to all scores of a query, which the softmax takes away again"
+    }
+
     def __init__(self, hidden: int, blocks: int) -> None:
         super().__init__()
         self.blocks = blocks
@@ -155,6 +159,16 @@ class SpatiotemporalExpression(nn.Module):
         i = torch.sigmoid(i)
         m = self.norm_m((1 - i) * m + i * torch.tanh(g))
         return torch.sigmoid(o) * m, m
+
+
+def uniform_(module: nn.Module, bound: Callable[[nn.Conv2d], float]) -> None:
+    """Draws kernels uniformly within a bound and zeroes biases, as the TensorFlow sources do."""
+    for conv in module.modules():
+        if isinstance(conv, nn.Conv2d):
+            limit = bound(conv)
+            nn.init.uniform_(conv.weight, -limit, limit)
+            if conv.bias is not None:
+                nn.init.zeros_(conv.bias)
 
 
 def wrap(

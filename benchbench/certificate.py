@@ -1,0 +1,156 @@
+"""Certificates: what a model was proved equal to, and how reference tensors enter it.
+
+Beside `models/x.py` lies `models/x.yaml`, read here without torch: the arrays it was compared with
+and the largest differences, parameter counts, known bugs of the original, departures, and for each
+reference implementation the builder options it needs and the rules that rename its tensors.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from benchbench.errors import SchemaError, UnknownName, nearest
+from benchbench.registry import MODELS
+
+
+class Part(BaseModel):
+    """A frozen piece of a certificate; an unknown key is a mistake."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Rule(Part):
+    """Tensors whose whole name matches `name` become ours named `to`.
+
+    `to` may use the groups of the regular expression; `{layer}` is counted from 0, and `{p}` is
+    `weight` or `bias` whatever the source calls it. Several names in `to` share the tensor's first
+    axis in equal parts. A group `p` that matched `kernel` turns TensorFlow's layout into torch's.
+    """
+
+    name: str
+    to: str | tuple[str, ...]
+    gates: str | None = None
+    """`theirs -> ours`: order of the equal parts of the first axis, as in `i f g o -> i g f o`."""
+    axes: tuple[int, ...] | None = None
+    """Order in which ours takes their axes."""
+
+
+class Dead(Part):
+    """Tensors of the source that its forward pass never uses, and why they are left out."""
+
+    name: str
+    why: str
+
+
+class Source(Part):
+    """A reference implementation."""
+
+    cite: str
+    options: dict[str, Any] = Field(default_factory=dict)
+    """What the builder needs beside widths, kernel, patch and norm."""
+    first_layer: int = 0
+    tensors: tuple[Rule, ...] = ()
+    dead: tuple[Dead, ...] = ()
+    refused: str | None = None
+    """Why nothing of it can be loaded."""
+
+
+class Proof(Part):
+    """Recorded arrays that the port meets, with the largest absolute difference of each kind.
+
+    Gradient norms and losses are relative differences. `tensorflow` arrays are float32.
+    """
+
+    source: str
+    arrays: tuple[str, ...]
+    what: str
+    predictions: float
+    losses: float | None = None
+    gradients: float | None = None
+    tolerance: str
+
+
+class Count(Part):
+    """Parameters of one configuration on frames of (channels, height, width)."""
+
+    what: str
+    options: dict[str, Any] = Field(default_factory=dict)
+    frames: tuple[int, int, int] = (1, 64, 64)
+    trained: int
+    dead: int = 0
+    """Parameters of the original that no gradient reaches, left out of ours."""
+    published: str = ""
+
+
+class Certificate(Part):
+    """What is known about a port."""
+
+    proofs: tuple[Proof, ...] = ()
+    counts: tuple[Count, ...] = ()
+    bugs: tuple[str, ...] = ()
+    """Known bugs of the original, and what ours does about each."""
+    departures: tuple[str, ...] = ()
+    not_followed: tuple[str, ...] = ()
+    unproved: tuple[str, ...] = ()
+    """What no reference exists for."""
+    sources: dict[str, Source] = Field(default_factory=dict)
+
+
+@cache
+def certificate(model: str) -> Certificate | None:
+    """The certificate of a registered model; None where the model has none.
+
+    Raises:
+        UnknownName: no such model.
+        SchemaError: the file does not say what a certificate says.
+    """
+    module = sys.modules[MODELS.get(model).build.__module__]
+    if module.__file__ is None:
+        return None
+    path = Path(module.__file__).with_suffix(".yaml")
+    if not path.is_file():
+        return None
+    try:
+        return Certificate.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    except ValidationError as error:
+        faults = [
+            f"{'.'.join(map(str, item['loc']))}: {item['msg'].lower()}" for item in error.errors()
+        ]
+        raise SchemaError("\n  ".join([f"{path}: {len(faults)} to mend", *faults])) from error
+
+
+def sources(model: str) -> dict[str, Source]:
+    """The reference implementations that a model knows, by name."""
+    known = certificate(model)
+    return dict(known.sources) if known else {}
+
+
+def find_source(model: str, source: str) -> Source:
+    """One reference implementation of a model.
+
+    Raises:
+        UnknownName: the model does not know it; the message names the ones it does.
+        SchemaError: it is known, and cannot be loaded for the reason given.
+    """
+    known = sources(model)
+    if source not in known:
+        hint = nearest(source, known) if known else "; none is known for it"
+        raise UnknownName(f"{model}: no source '{source}'{hint}")
+    found = known[source]
+    if found.refused is not None:
+        raise SchemaError(f"{source} into {model}: {found.refused}")
+    return found
+
+
+def options_for(model: str, source: str) -> dict[str, Any]:
+    """The builder options that a reference implementation needs.
+
+    Widths, kernel, patch and norm are not among them: they are the checkpoint's, not the source's.
+    """
+    return dict(find_source(model, source).options)

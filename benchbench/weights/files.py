@@ -1,0 +1,151 @@
+"""Files of weights: checkpoints of others, and our own.
+
+Nothing here runs pickled code: checkpoints are read as tensors only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchbench.atomic import replacing
+from benchbench.certificate import options_for
+from benchbench.clip import Clip
+from benchbench.errors import DataMissing, SchemaError
+from benchbench.predictor import Predictor
+from benchbench.registry import build_model
+from benchbench.weights.reference import Loaded, load_reference
+
+FORMAT = 1
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint file: `.npz`, or what `torch.save` wrote.
+
+    A checkpoint that holds one mapping of names to tensors among other things gives that one.
+    TensorFlow checkpoints must be made `.npz` where TensorFlow is installed.
+
+    Raises:
+        DataMissing: there is no such file, or it is neither.
+        SchemaError: it holds code, no tensors, or several mappings of tensors.
+    """
+    if not path.is_file():
+        raise DataMissing(f"{path}: no such file")
+    if path.suffix == ".npz":
+        return _read_arrays(path)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise SchemaError(
+            f"{path}: it holds more than tensors, and pickled code is never run; "
+            "save its state_dict alone"
+        ) from error
+    except (RuntimeError, EOFError, ValueError) as error:
+        raise DataMissing(f"{path}: not a file of torch.save or numpy.savez") from error
+    return _unwrap(path, content)
+
+
+def _read_arrays(path: Path) -> dict[str, Tensor]:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in arrays.files}
+    except (ValueError, OSError, zipfile.BadZipFile) as error:
+        raise DataMissing(f"{path}: not a file of numpy.savez, or it holds objects") from error
+    return {
+        name: torch.from_numpy(array) for name, array in found.items() if array.dtype.kind == "f"
+    }
+
+
+def _unwrap(path: Path, content: Any) -> dict[str, Tensor]:
+    """The one mapping of tensors in a checkpoint, prefixes of wrappers removed."""
+    candidates = {"": content}
+    if isinstance(content, Mapping):
+        candidates.update(content)
+    states = {
+        key: dict(value)
+        for key, value in candidates.items()
+        if isinstance(value, Mapping) and value and _tensors(value)
+    }
+    if len(states) != 1:
+        found = f"several: {', '.join(map(str, states))}" if states else "none"
+        raise SchemaError(f"{path}: expected one mapping of names to tensors, not {found}")
+    (state,) = states.values()
+    for prefix in ("module.", "model."):
+        if all(name.startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): value for name, value in state.items()}
+    return state
+
+
+def _tensors(value: Mapping[Any, Any]) -> bool:
+    return all(isinstance(k, str) and isinstance(v, Tensor) for k, v in value.items())
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A file of `bench weights import`."""
+
+    model: str
+    options: dict[str, Any]
+    clip: Clip
+    source: str
+    sha256: str
+    """Of the file that was imported."""
+    state_dict: dict[str, Tensor]
+
+    def build(self) -> Predictor:
+        """The predictor, weights loaded."""
+        predictor = build_model(self.model, self.clip, **self.options)
+        predictor.load_state_dict(self.state_dict)
+        return predictor
+
+
+def save(path: Path, imported: Imported) -> None:
+    """Writes a file that `load` and `torch.load(weights_only=True)` read."""
+    content = {"format": FORMAT, **vars(imported), "clip": asdict(imported.clip)}
+    with replacing(path) as temporary:
+        torch.save(content, temporary)
+
+
+def load(path: Path) -> Imported:
+    """Reads a file of `bench weights import`.
+
+    Raises:
+        DataMissing: there is no such file, or it is not one of `torch.save`.
+        SchemaError: it is another kind of checkpoint.
+    """
+    if not path.is_file():
+        raise DataMissing(f"{path}: no such file; make it with 'bench weights import'")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise DataMissing(f"{path}: not a file of 'bench weights import'") from error
+    if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
+        raise SchemaError(
+            f"{path}: not a file of 'bench weights import'; it makes one of a checkpoint"
+        )
+    return Imported(**{**content, "clip": Clip(**content["clip"])})
+
+
+def import_reference(
+    model: str, source: str, path: Path, clip: Clip, options: Mapping[str, Any]
+) -> tuple[Imported, Loaded]:
+    """A reference's checkpoint in our predictor, built with the source's options and the given.
+
+    Raises:
+        BenchError: the model, source, file or options are not known or do not fit.
+    """
+    predictor = build_model(model, clip, **{**options_for(model, source), **options})
+    loaded = load_reference(predictor, source, read(path))
+    assert predictor.built_as is not None
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    bound = predictor.built_as[1]
+    return Imported(model, bound, clip, source, digest, predictor.state_dict()), loaded
