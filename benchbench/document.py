@@ -36,7 +36,7 @@ class Document:
             if where[:length] in self.lines:
                 line = f"line {self.lines[where[:length]]}"
                 return f"{line}, {name}" if name else line
-        return name
+        return name or "the file"
 
 
 def dotted(where: Where) -> str:

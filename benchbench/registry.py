@@ -15,7 +15,7 @@ import importlib.metadata
 import inspect
 import sys
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -81,7 +81,7 @@ class Entry(Generic[F]):
             try:
                 bound[name] = plain(adapter.validate_python(options[name]))
             except ValidationError as error:
-                faults[name] = f"{describe(error.errors())}, not {options[name]!r}"
+                faults[name] = complaint(error.errors())
         if faults:
             raise OptionError(faults)
         return bound
@@ -95,33 +95,46 @@ class OptionError(SchemaError):
         super().__init__("\n".join(f"{name}: {fault}" for name, fault in faults.items()))
 
 
-def describe(items: Iterable[Any]) -> str:
-    """What the items of a pydantic error expected, in a few words of ours."""
-    kinds = {
-        "int_type": "a whole number",
-        "int_parsing": "a whole number",
-        "int_from_float": "a whole number",
-        "float_type": "a number",
-        "float_parsing": "a number",
-        "bool_type": "true or false",
-        "bool_parsing": "true or false",
-        "string_type": "text",
-        "list_type": "a list",
-        "tuple_type": "a list",
-        "is_instance_of": "a list",
-        "dict_type": "a mapping",
-        "none_required": "nothing",
-    }
-    parts = []
+_EXPECTED = {
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "string_type": "text",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "is_instance_of": "a list",
+    "dict_type": "a mapping",
+    "none_required": "nothing",
+    "literal_error": "one of {expected}",
+    "greater_than_equal": "at least {ge}",
+    "greater_than": "more than {gt}",
+    "less_than_equal": "at most {le}",
+    "less_than": "less than {lt}",
+    "finite_number": "a finite number",
+    "too_short": "a list of at least {min_length}",
+    "too_long": "a list of at most {max_length}",
+    "string_pattern_mismatch": "text that matches {pattern}",
+    "value_error": "{error}",
+}
+
+
+def complaint(items: Sequence[Any]) -> str:
+    """What pydantic's errors on one value expected, and what it was, in a few words of ours."""
+    expected = []
     for item in items:
-        kind, context = item["type"], item.get("ctx", {})
-        if kind == "literal_error":
-            text = f"one of {context['expected']}"
-        else:
-            text = kinds.get(kind) or item["msg"].removeprefix("Input should be ")
-        if text not in parts:
-            parts.append(text)
-    return "expected " + " or ".join(parts)
+        form = _EXPECTED.get(item["type"])
+        text = form.format(**item.get("ctx", {})) if form else item["msg"]
+        if text not in expected:
+            expected.append(text)
+    # a value inside a list is named by its place, from 1; a union's branches have names too
+    places = {tuple(part + 1 for part in item["loc"] if isinstance(part, int)) for item in items}
+    place = places.pop() if len(places) == 1 else ()
+    at = f"item {'.'.join(map(str, place))}: " if place else ""
+    return f"{at}expected {' or '.join(expected)}, not {items[0]['input']!r}"
 
 
 def plain(value: Any) -> Any:

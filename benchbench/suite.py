@@ -21,7 +21,7 @@ from pydantic import (
 
 from benchbench.document import Document, Where
 from benchbench.errors import SchemaError, nearest
-from benchbench.registry import describe
+from benchbench.registry import complaint
 
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**30)]
@@ -227,13 +227,7 @@ def _fault(item: Any) -> tuple[Where, str]:
         return where, f"unknown key '{where[-1]}'{nearest(str(where[-1]), _fields(where[:-1]))}"
     if kind == "missing":
         return where, f"missing key '{where[-1]}'"
-    if kind == "value_error":
-        return where, f"expected {item['ctx']['error']}, not {item['input']!r}"
-    if kind == "too_short":
-        least = item["ctx"]["min_length"]
-        return where, f"expected at least {least} {'item' if least == 1 else 'items'}"
-
-    return where, f"{describe([item])}, not {item['input']!r}"
+    return where, complaint([{**item, "loc": ()}])
 
 
 def _fields(where: Where) -> list[str]:
