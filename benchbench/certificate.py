@@ -42,7 +42,7 @@ class Rule(Part):
 
 
 class Dead(Part):
-    """Tensors of the source that its forward pass never uses, and why they are left out."""
+    """Tensors, by a regular expression of the whole name, that are left out, and why."""
 
     name: str
     why: str
@@ -56,7 +56,10 @@ class Source(Part):
     """What the builder needs beside widths, kernel, patch and norm."""
     first_layer: int = 0
     tensors: tuple[Rule, ...] = ()
+    """How its tensors are called here; the first rule that matches counts."""
     dead: tuple[Dead, ...] = ()
+    absent: tuple[Dead, ...] = ()
+    """Parameters of ours that the source does not have."""
     refused: str | None = None
     """Why nothing of it can be loaded."""
 

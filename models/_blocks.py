@@ -8,6 +8,7 @@ B batch, C hidden width, H height, W width of the maps; s blocks a side.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -21,6 +22,9 @@ from benchbench.recurrent import Cell, Wrapped
 
 Affine = Literal["full", "channel"]
 BlockName = Literal["ce", "se"]
+
+# why the bias of an attention's keys is declared dead
+SHIFT = "adds the same to all scores of a query, which the softmax takes away again"
 
 
 @dataclass(frozen=True)
@@ -94,9 +98,7 @@ class BlockAttention(nn.Module):
     code also registers a scalar `gamma` that it never uses; it is left out here.
     """
 
-    dead: ClassVar[dict[str, str]] = {
-        "key.bias": "adds the same to all scores of a query, which the softmax takes away again"
-    }
+    dead: ClassVar[dict[str, str]] = {"key.bias": SHIFT}
 
     def __init__(self, hidden: int, blocks: int) -> None:
         super().__init__()
@@ -161,14 +163,19 @@ class SpatiotemporalExpression(nn.Module):
         return torch.sigmoid(o) * m, m
 
 
-def uniform_(module: nn.Module, bound: Callable[[nn.Conv2d], float]) -> None:
+def uniform_(module: nn.Module, bound: Callable[[nn.Conv2d | nn.Conv3d], float]) -> None:
     """Draws kernels uniformly within a bound and zeroes biases, as the TensorFlow sources do."""
     for conv in module.modules():
-        if isinstance(conv, nn.Conv2d):
+        if isinstance(conv, (nn.Conv2d, nn.Conv3d)):
             limit = bound(conv)
             nn.init.uniform_(conv.weight, -limit, limit)
             if conv.bias is not None:
                 nn.init.zeros_(conv.bias)
+
+
+def glorot(conv: nn.Conv2d | nn.Conv3d) -> float:
+    """Bound of TensorFlow's default initialisation."""
+    return math.sqrt(6 / (math.prod(conv.kernel_size) * (conv.in_channels + conv.out_channels)))
 
 
 def wrap(

@@ -8,7 +8,6 @@ chengtan9907/OpenSTL `openstl/models/predrnnpp_model.py` at c74deb5.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal
@@ -22,7 +21,7 @@ from benchbench.predictor import Predictor
 from benchbench.recurrent import Cell, PatchOrder, Recurrent, Stack, State, folded
 from benchbench.registry import register_model
 
-from ._blocks import Affine, BlockName, Conv, uniform_, wrap
+from ._blocks import Affine, BlockName, Conv, glorot, uniform_, wrap
 
 
 class CausalMemory(nn.Module):
@@ -132,12 +131,6 @@ class HighwayStack(Stack):
             states.append(state)
             x, m = state.h, state.m
         return self.head(x), (states, z)
-
-
-def glorot(conv: nn.Conv2d) -> float:
-    """Bound of TensorFlow's default initialisation."""
-    area = math.prod(conv.kernel_size)
-    return math.sqrt(6 / (area * (conv.in_channels + conv.out_channels)))
 
 
 def released_(module: nn.Module) -> None:

@@ -56,7 +56,10 @@ def load_reference(
     found = find_source(model, source)
     ours = dict(predictor.state_dict())
     placed, loaded, faults = _place(found, state)
-    faults += [f"no tensor for '{name}'" for name in ours if name not in placed]
+    absent = {
+        name for name in ours for rule in found.absent if re.fullmatch(rule.name, name)
+    } - placed.keys()
+    faults += [f"no tensor for '{name}'" for name in ours if name not in placed.keys() | absent]
     for name, (theirs, tensor) in placed.items():
         if name not in ours:
             faults.append(f"no place for '{theirs}', '{name}' of ours")
@@ -67,7 +70,7 @@ def load_reference(
     differs = _differences(found, predictor)
     if faults:
         raise SchemaError(_refusal(f"{source} into {model}", faults, differs))
-    predictor.load_state_dict({name: tensor for name, (_, tensor) in placed.items()})
+    predictor.load_state_dict({**ours, **{name: tensor for name, (_, tensor) in placed.items()}})
     for name, (wanted, given) in differs.items():
         logging.getLogger(__name__).warning(
             "%s into %s: the source has %s=%r, the predictor %r", source, model, name, wanted, given
