@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 from filelock import FileLock
 
@@ -54,8 +54,9 @@ class DataFile:
     """How a person gets the file, for the message when it is missing."""
     inspect: Callable[[Path], object] = _anything
     """Reads the header; raises DataMissing with what was expected. Quick."""
-    published: bool = True
-    """False for a user's own data, which may change."""
+    held: Literal["first", "content", "own"] = "first"
+    """What a file without digest is held to: to the checksum at its first preparation, to its
+    content, which `inspect` compares with the published one, or, a user's own, to nothing."""
 
     def check(self) -> None:
         """Quickly: is it there and of the right form, or can it be downloaded?
@@ -77,8 +78,13 @@ class DataFile:
         if not self.path.exists():
             fetch(self, watch)
         self.check()
-        if self.published:
+        if self.digest is not None or self.held == "first":
             verify(self.path, self.digest)
+
+    @property
+    def recognised(self) -> bool:
+        """Whether a wrong file is certain to be noticed."""
+        return self.digest is not None or self.held == "content"
 
     def missing(self, why: str) -> str:
         """What to say when it cannot be had."""
@@ -169,7 +175,7 @@ def _transfer(file: DataFile, url: str, part: Path, watch: Watch) -> None:
                 raise
             log.info("%s: %s; resuming at %d bytes", url, error, after)
             continue
-        if resumed and file.digest is not None and not _is_right(file, part):
+        if resumed and file.recognised and not _is_right(file, part):
             # What was kept may stem from another mirror or an older file.
             part.unlink()
             continue
@@ -180,6 +186,7 @@ def _transfer(file: DataFile, url: str, part: Path, watch: Watch) -> None:
 def _is_right(file: DataFile, part: Path) -> bool:
     try:
         if file.member is None:
+            file.inspect(part)
             _check_digest(file, part)
     except DataMissing:
         return False
@@ -236,7 +243,7 @@ class _Transfer:
         if start:
             validator = _validator(self.part)
             known = validator.read_text("utf-8").strip() if validator.exists() else ""
-            if self.file.digest is not None:
+            if self.file.recognised:
                 headers["Range"] = f"bytes={start}-"
             elif known:  # else two different files could be joined unseen: start afresh
                 headers |= {"Range": f"bytes={start}-", "If-Range": known}

@@ -111,9 +111,11 @@ def reread(file: DataFile) -> str:
     if not file.path.exists():
         raise DataMissing(file.missing("no such file"))
     file.inspect(file.path)
-    if not file.published:
-        return f"sha256:{checksums(file.path, fresh=True).sha256}, your own file"
-    found = verify(file.path, file.digest, fresh=True)
     if file.digest is not None:
+        verify(file.path, file.digest, fresh=True)
         return f"{file.digest}, as published"
-    return f"sha256:{found.sha256}, as when first prepared"
+    if file.held == "first":
+        found = verify(file.path, None, fresh=True)
+        return f"sha256:{found.sha256}, as when first prepared"
+    said = "its content is the published one" if file.held == "content" else "your own file"
+    return f"sha256:{checksums(file.path, fresh=True).sha256}, {said}"

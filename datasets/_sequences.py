@@ -1,0 +1,101 @@
+"""Clips read from the files in which Moving MNIST is exchanged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchbench.clip import Clip
+from benchbench.errors import DataMissing
+
+from ._arrays import inspect_npy, inspect_npz, mapped, unpacked
+
+FRAMES, EXTENT = 20, 64
+"""Frames of a clip of the published test files, and their side in pixels."""
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """Index to id, for a Split of a file's clips."""
+
+    stem: str
+    first: int = 0
+
+    def __call__(self, index: int) -> str:
+        return f"{self.stem}-{self.first + index}"
+
+
+@dataclass(frozen=True)
+class TimeMajor:
+    """Index to clip of a (20, N, 64, 64) file of values in 0..255."""
+
+    path: Path
+    frames: int
+
+    def __call__(self, index: int) -> Tensor:
+        frames = np.asarray(mapped(self.path)[: self.frames, index], np.float32)
+        return torch.from_numpy(frames).unsqueeze(1).div_(255)
+
+
+def inspect_sequences(path: Path, *, count: int) -> None:
+    """Looks whether a file has the form of the official test clips.
+
+    Raises:
+        DataMissing: it has not.
+    """
+    shape, dtype = inspect_npy(path)
+    wanted = (FRAMES, count, EXTENT, EXTENT)
+    if shape != wanted or dtype not in (np.uint8, np.float32):
+        raise DataMissing(
+            f"{path}: expected {wanted} of uint8 (or float32), not {shape} of {dtype}"
+        )
+
+
+@dataclass(frozen=True)
+class Slices:
+    """Index to clip of an npz file of the PredRNN project.
+
+    `clips` is (2, N, 2): start and length of the input, then of the output, in `input_raw_data`
+    (frames, C, H, W), or for the output in `output_raw_data` where there is one.
+    """
+
+    path: Path
+    first: int
+    clip: Clip
+
+    def __call__(self, index: int) -> Tensor:
+        spans = mapped(unpacked(self.path, "clips"))[:, self.first + index].tolist()
+        inputs = mapped(unpacked(self.path, "input_raw_data"))
+        other = unpacked(self.path, "output_raw_data")
+        outputs = mapped(other) if other.exists() else inputs
+        parts = [
+            raw[start : start + length]
+            for (start, length), raw in zip(spans, (inputs, outputs), strict=True)
+        ]
+        frames = np.concatenate(parts)[: self.clip.frames]
+        return torch.from_numpy(frames.astype(np.float32))
+
+
+def inspect_clips(path: Path, *, clip: Clip) -> None:
+    """Looks whether an npz file of the PredRNN project has such clips.
+
+    Raises:
+        DataMissing: it has not.
+    """
+    shapes = inspect_npz(path, keys=("clips", "dims", "input_raw_data"))
+    raw = shapes["input_raw_data"]
+    frame = (clip.channels, clip.height, clip.width)
+    if raw[1:] != frame:
+        raise DataMissing(f"{path}: expected frames of {frame}, not {raw[1:]}")
+    with np.load(path, allow_pickle=False) as arrays:
+        clips: NDArray[np.int64] = arrays["clips"]
+    if clips.ndim != 3 or clips.shape[0] != 2 or clips.shape[2] != 2:
+        raise DataMissing(f"{path}: expected clips of shape (2, N, 2), not {clips.shape}")
+    shortest = int(clips[:, :, 1].sum(0).min())
+    if shortest < clip.frames:
+        raise DataMissing(f"{path}: clips of {shortest} frames; expected {clip.frames} or more")

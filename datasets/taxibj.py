@@ -1,0 +1,228 @@
+"""J. Zhang, Y. Zheng, D. Qi, "Deep Spatio-Temporal Residual Networks …", AAAI 2017: TaxiBJ.
+
+In- and outflow of taxis on a 32x32 grid of Beijing, every half hour, 2013 to 2016; 4 -> 4 frames.
+Values are vehicles scaled to [0, 1] by the extremes of all frames but the last `test`.
+
+The published loaders (MIM, PDE-Driven) store each window newest first, so their models predict
+backwards in time. Here time runs forwards unless `order: as_published` is asked for.
+
+Validation: the references validate on the test set. Here it is the last `val` windows before the
+test; windows that would share a frame with a later split are dropped from the earlier one.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchbench.clip import Clip
+from benchbench.dataset import Dataset, Split, SplitName, data_folder
+from benchbench.download import DataFile, Watch, silent
+from benchbench.errors import DataMissing, SchemaError
+from benchbench.passport import fingerprint
+from benchbench.registry import register_dataset
+
+from ._arrays import mapped
+from ._bouncing import check_counts
+from ._openstl import OpenSTLTaxiBJ
+from ._taxibj import (
+    Whole,
+    Years,
+    date_of,
+    inspect_h5,
+    load_years,
+    prepare_years,
+    prepared_folder,
+    window_starts,
+)
+
+VERSION = 1
+YEARS = ("BJ13", "BJ14", "BJ15", "BJ16")
+WHERE = (
+    "get it from https://1drv.ms/f/s!Akh6N7xv3uVmhOhDKwx3bm5zpHkDOQ (TaxiBJ of the DeepST "
+    "project) and put it there, or use source: openstl, which can be downloaded"
+)
+
+
+@register_dataset("taxibj", version=VERSION)
+def taxibj(
+    *,
+    context: int = 4,
+    horizon: int = 4,
+    order: Literal["forward", "as_published"] = "forward",
+    counting: Literal["published", "every"] = "published",
+    source: Literal["raw", "openstl"] = "raw",
+    val: int = 1344,
+    test: int | None = None,
+) -> Dataset:
+    """`counting: published` wants the half hour after a window to exist too: 19,560 + 1,344.
+
+    `test` is by default the last 1,344 windows of the raw files, or all test clips of OpenSTL's
+    `dataset.npz`. `source: openstl` has clips of 4 + 4 frames.
+    """
+    check_counts(val=val, test=test)
+    clip = Clip(2, 32, 32, context, horizon)
+    if source == "openstl":
+        if counting != "published":
+            raise SchemaError("counting: OpenSTL's file has its windows cut; leave it out")
+        return OpenSTLTaxiBJ(clip, order, val, test, VERSION)
+    return TaxiBJ(clip, order, counting, val, 1344 if test is None else test)
+
+
+@dataclass(frozen=True)
+class Spans:
+    """First frames of the windows of each split, and how many a reference would count."""
+
+    train: Whole
+    val: Whole
+    test: Whole
+    published: int
+    """Windows before the test, those dropped or validated on included."""
+
+
+def share(starts: Whole, length: int, val: int, test: int) -> Spans:
+    """Splits windows in time; no frame is in two splits.
+
+    Raises:
+        DataMissing: there are too few.
+    """
+    if len(starts) <= val + test + 2 * length:
+        raise DataMissing(
+            f"taxibj: {len(starts)} windows; expected more than val + test = {val + test}"
+        )
+    tested = starts[-test:]
+    before = starts[:-test]
+    apart = before[before + length <= tested[0]]
+    validated = apart[-val:]
+    trained = apart[apart + length <= validated[0]]
+    return Spans(trained, validated, tested, len(before))
+
+
+@dataclass(frozen=True)
+class TaxiBJ:
+    """The raw files under one choice of options."""
+
+    clip: Clip
+    order: Literal["forward", "as_published"]
+    counting: Literal["published", "every"]
+    val: int
+    test: int
+
+    def split(self, name: SplitName) -> Split:
+        """Windows of a prepared dataset, in time."""
+        years = load_years(self._paths())
+        starts: Whole = getattr(self.spans(years), name)
+        low, high = extremes(years.frames, self.test)
+        frames = prepared_folder(self._paths()) / "frames.npy"
+        backwards = self.order == "as_published"
+        clip_at = Windows(frames, starts, self.clip.frames, low, high, backwards)
+        return Split(clip_at, len(starts), id_of=Dates(np.asarray(years.slots[starts])))
+
+    def spans(self, years: Years) -> Spans:
+        """Which windows each split has."""
+        length, anchored = self.clip.frames, self.counting == "published"
+        starts = window_starts(years.slots, years.years, length, anchored=anchored)
+        return share(starts, length, self.val, self.test)
+
+    def _paths(self) -> tuple[Path, ...]:
+        return tuple(file.path for file in self.files())
+
+    def files(self) -> tuple[DataFile, ...]:
+        """One a year."""
+        frame = (self.clip.channels, self.clip.height, self.clip.width)
+        look = functools.partial(inspect_h5, frame=frame)
+        folder = data_folder() / "taxibj"
+        names = (f"{year}_M32x32_T30_InOut.h5" for year in YEARS)
+        return tuple(DataFile(folder / name, advice=WHERE, inspect=look) for name in names)
+
+    def check(self) -> None:
+        """Looks at the form of the files.
+
+        Raises:
+            DataMissing: naming all that are absent or wrong.
+        """
+        faults = []
+        for file in self.files():
+            try:
+                file.check()
+            except DataMissing as error:
+                faults.append(str(error))
+        if faults:
+            raise DataMissing("\n".join(faults))
+
+    def prepare(self, watch: Watch = silent, /) -> None:
+        """Takes the whole days out of the files, once.
+
+        Raises:
+            DataMissing: a file is absent, wrong, or has too few windows.
+        """
+        self.check()
+        for file in self.files():
+            file.prepare(watch)
+        prepare_years(self._paths())
+        self.spans(load_years(self._paths()))
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Its passport; the extremes turn errors back into vehicles."""
+        years = load_years(self._paths())
+        low, high = extremes(years.frames, self.test)
+        notes = {
+            "order": self.order,
+            "frames": len(years.frames),
+            "runs": 1 + int(np.count_nonzero((np.diff(years.slots) != 1) | np.diff(years.years))),
+            "published_train": self.spans(years).published,
+            "minimum": low,
+            "maximum": high,
+        }
+        return fingerprint("taxibj", VERSION, self, files=self.files(), notes=notes)
+
+
+@functools.lru_cache(maxsize=4)
+def _extremes(path: str, test: int) -> tuple[float, float]:
+    fitted = mapped(Path(path))[:-test]
+    return float(fitted.min()), float(fitted.max())
+
+
+def extremes(frames: NDArray[np.float32], test: int) -> tuple[float, float]:
+    """The least and the greatest value of all frames but the last `test`."""
+    if isinstance(frames, np.memmap) and frames.filename is not None:
+        return _extremes(str(frames.filename), test)
+    return float(frames[:-test].min()), float(frames[:-test].max())
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Index to clip, for a Split."""
+
+    path: Path
+    starts: Whole
+    length: int
+    low: float
+    high: float
+    backwards: bool
+
+    def __call__(self, index: int) -> Tensor:
+        start = int(self.starts[index])
+        frames = mapped(self.path)[start : start + self.length].astype(np.float64)
+        # In the test frames values may exceed the extremes that were fitted; a frame is in [0, 1].
+        scaled = np.clip((frames - self.low) / (self.high - self.low), 0, 1)
+        if self.backwards:
+            scaled = scaled[::-1].copy()
+        return torch.from_numpy(scaled.astype(np.float32))
+
+
+@dataclass(frozen=True)
+class Dates:
+    """Index to id: the date and slot of the earliest frame."""
+
+    slots: Whole
+
+    def __call__(self, index: int) -> str:
+        return date_of(int(self.slots[index]))
