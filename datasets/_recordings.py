@@ -1,0 +1,182 @@
+"""A person's own recordings: found in a file or folder, and made ready to be mapped."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchbench.atomic import replacing
+from benchbench.dataset import data_folder
+from benchbench.errors import DataMissing
+
+from ._arrays import inspect_npy, inspect_npz, unpack, unpacked
+
+Kind = Literal["npy", "npz", "h5", "video", "images"]
+
+SUFFIXES: dict[str, Kind] = {
+    ".npy": "npy",
+    ".npz": "npz",
+    ".h5": "h5",
+    ".hdf5": "h5",
+    **dict.fromkeys((".mp4", ".avi", ".mkv", ".mov", ".webm", ".gif", ".m4v"), "video"),
+}
+IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A file, or a folder of images, that holds recordings."""
+
+    path: Path
+    kind: Kind
+    name: str
+    """Relative to the dataset's path; what lists of splits name."""
+
+    def images(self) -> list[Path]:
+        """The images of a folder, in the order of their names."""
+        return sorted(p for p in self.path.iterdir() if p.suffix.lower() in IMAGES)
+
+    def sources(self) -> list[Path]:
+        """The files themselves."""
+        return self.images() if self.kind == "images" else [self.path]
+
+
+def places_in(path: Path) -> list[Place]:
+    """All the places of a file or folder, in the order of their names.
+
+    Raises:
+        DataMissing: there is none.
+    """
+    if not path.exists():
+        raise DataMissing(f"{path}: no such file or folder; give 'path' where your clips lie")
+    known = f"{', '.join(SUFFIXES)}, or folders of images"
+    if path.is_file():
+        if path.suffix.lower() not in SUFFIXES:
+            raise DataMissing(f"{path}: '{path.suffix}' is not known; expected {known}")
+        return [Place(path, SUFFIXES[path.suffix.lower()], path.name)]
+    found = list(_walk(path, path))
+    if not found:
+        raise DataMissing(f"{path}: holds no clips; expected files {known}")
+    return sorted(found, key=lambda place: place.name)
+
+
+def _walk(folder: Path, root: Path) -> Iterator[Place]:
+    entries = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+    if any(p.suffix.lower() in IMAGES for p in entries):
+        yield Place(folder, "images", folder.relative_to(root).as_posix())
+    for entry in entries:
+        if entry.is_dir():
+            yield from _walk(entry, root)
+        elif kind := SUFFIXES.get(entry.suffix.lower()):
+            yield Place(entry, kind, entry.relative_to(root).as_posix())
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How frames are read from places that are not arrays."""
+
+    frame: tuple[int, int, int]
+    """(C, H, W)"""
+    resize: bool
+    key: str | None
+    """Which array of an npz or h5 file; needed where there are several."""
+
+
+def ready(place: Place, reading: Reading) -> Path:
+    """Where the array of a place lies as npy, once `make_ready` has been called."""
+    if place.kind == "npy":
+        return place.path
+    if place.kind == "npz":
+        return unpacked(place.path, _key(place.path, reading.key))
+    marks = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in place.sources()]
+    short = hashlib.sha256(repr((marks, reading)).encode()).hexdigest()[:12]
+    return data_folder() / "unpacked" / f"{place.path.stem}-{short}" / "frames.npy"
+
+
+def make_ready(place: Place, reading: Reading) -> None:
+    """Unpacks or decodes a place into the data folder, once.
+
+    Raises:
+        DataMissing: it cannot be read, or its frames have another size.
+    """
+    if place.kind == "npy":
+        inspect_npy(place.path)
+        return
+    if place.kind == "npz":
+        unpack(place.path, _key(place.path, reading.key))
+        return
+    to = ready(place, reading)
+    if to.exists():
+        return
+    if place.kind == "h5":
+        array = _read_h5(place.path, reading.key)
+    else:
+        array = np.stack(list(_decoded(place, reading)))
+    with replacing(to) as temporary, temporary.open("wb") as file:
+        np.save(file, array)
+
+
+def _key(path: Path, key: str | None) -> str:
+    shapes = inspect_npz(path, keys=(key,) if key else ())
+    if key is None and len(shapes) != 1:
+        raise DataMissing(f"{path}: holds {', '.join(shapes)}; name one as 'key'")
+    return key or next(iter(shapes))
+
+
+def _read_h5(path: Path, key: str | None) -> NDArray[Any]:
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            keys = [name for name in file if isinstance(file[name], h5py.Dataset)]
+            wanted = key or (keys[0] if len(keys) == 1 else None)
+            if wanted is None:
+                raise DataMissing(f"{path}: holds {', '.join(keys)}; name one as 'key'")
+            if wanted not in keys:
+                raise DataMissing(f"{path}: holds no '{wanted}' but {', '.join(keys)}")
+            array: NDArray[Any] = file[wanted][:]
+            return array
+    except OSError as error:
+        raise DataMissing(f"{path}: truncated or no HDF5 file ({error})") from None
+
+
+def _decoded(place: Place, reading: Reading) -> Iterator[NDArray[np.uint8]]:
+    """Frames (C, H, W) of a video or a folder of images."""
+    import imageio.v3 as iio
+
+    try:
+        if place.kind == "video":
+            plugin = "pillow" if place.path.suffix.lower() == ".gif" else "pyav"
+            for frame in iio.imiter(place.path, plugin=plugin):
+                yield _fitted(frame, reading, place.path)
+        else:
+            for path in place.images():
+                yield _fitted(iio.imread(path), reading, path)
+    except DataMissing:
+        raise
+    except (OSError, ValueError) as error:  # PyAV's errors are one of the two
+        raise DataMissing(f"{place.path}: cannot be read ({error})") from None
+
+
+def _fitted(frame: NDArray[Any], reading: Reading, path: Path) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    channels, height, width = reading.frame
+    if frame.dtype != np.uint8:
+        raise DataMissing(f"{path}: expected images of 8 bits, not {frame.dtype}")
+    image = Image.fromarray(frame).convert("L" if channels == 1 else "RGB")
+    if image.size != (width, height):
+        if not reading.resize:
+            raise DataMissing(
+                f"{path}: expected frames of {height}x{width}, not "
+                f"{image.size[1]}x{image.size[0]}; give its size, or resize: true"
+            )
+        image = image.resize((width, height), Image.Resampling.BICUBIC)
+    array = np.asarray(image)
+    return array[None] if channels == 1 else array.transpose(2, 0, 1)

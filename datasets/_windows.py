@@ -1,0 +1,97 @@
+"""Windows of recordings that lie as npy arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchbench.errors import DataMissing
+
+from ._arrays import mapped
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Frames that follow one another: an array, or one entry along its axis N."""
+
+    name: str
+    array: Path
+    axes: str
+    entry: int | None
+    frames: int
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """Frames (T, C, H, W), as stored."""
+        array, axes = mapped(self.array), self.axes
+        if self.entry is not None:
+            array = array.take([self.entry], axis=axes.index("N")).squeeze(axes.index("N"))
+            axes = axes.replace("N", "")
+        window = array[tuple(slice(start, stop) if a == "T" else slice(None) for a in axes)]
+        ordered = window.transpose([axes.index(a) for a in "TCHW" if a in axes])
+        return ordered if "C" in axes else ordered[:, None]
+
+
+@dataclass(frozen=True)
+class Window:
+    """Where one clip lies."""
+
+    recording: Recording
+    start: int
+
+
+def scale_of(dtype: np.dtype[Any], given: tuple[float, float] | None) -> tuple[float, float]:
+    """The values that become 0 and 1."""
+    if given is not None:
+        return given
+    return (0.0, 255.0) if dtype == np.uint8 else (0.0, 1.0)
+
+
+def check_range(path: Path, given: tuple[float, float] | None) -> None:
+    """Reads a whole array.
+
+    Raises:
+        DataMissing: a value is not a number, or outside the range.
+    """
+    array = mapped(path)
+    low, high = scale_of(array.dtype, given)
+    if array.dtype == np.uint8 and (low, high) == (0.0, 255.0):
+        return
+    least, greatest = float(array.min()), float(array.max())
+    if not (low <= least and greatest <= high):
+        raise DataMissing(
+            f"{path}: values from {least:g} to {greatest:g}; expected [{low:g}, {high:g}], or "
+            "give them as 'values'"
+        )
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Index to clip, for a Split."""
+
+    windows: tuple[Window, ...]
+    frames: int
+    values: tuple[float, float] | None
+
+    def __call__(self, index: int) -> Tensor:
+        window = self.windows[index]
+        frames = window.recording.read(window.start, window.start + self.frames)
+        low, high = scale_of(frames.dtype, self.values)
+        scaled = (frames.astype(np.float32) - np.float32(low)) / np.float32(high - low)
+        return torch.from_numpy(np.ascontiguousarray(np.clip(scaled, 0, 1)))
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """Index to id: the recording's name and the first frame."""
+
+    windows: tuple[Window, ...]
+
+    def __call__(self, index: int) -> str:
+        window = self.windows[index]
+        return f"{window.recording.name}@{window.start}"
