@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from benchbench import registry
 from benchbench.catalogue import (
@@ -21,8 +20,18 @@ from benchbench.catalogue import (
 )
 from benchbench.document import Document, Where, read
 from benchbench.errors import nearest
+from benchbench.resources import Slurm
 from benchbench.spec import RunSpec
-from benchbench.suite import Faults, ModelEntry, Suite, Train, faulty, validate, validate_train
+from benchbench.suite import (
+    Faults,
+    ModelEntry,
+    Suite,
+    Train,
+    faulty,
+    validate,
+    validate_slurm,
+    validate_train,
+)
 
 
 @dataclass(frozen=True)
@@ -35,8 +44,8 @@ class Planned:
     dataset: str
     """Label of the dataset in tables."""
     weights: Path | None = None
-    slurm: tuple[tuple[str, Any], ...] = ()
-    """Resources by submitit's names, the model's overrides applied."""
+    slurm: Slurm = field(default_factory=Slurm)
+    """What it asks of a cluster, the model's overrides applied."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +140,8 @@ def _expand(
         weights, digest = _weights(document, entry, model.index, faults)
         trained = model.trains and weights is None
         train = _train(suite, entry, model, source, faults) if trained else None
+        where: Where = ("models", model.index, "slurm")
+        slurm = validate_slurm(suite, entry.slurm, where, faults)
         for seed in suite.seeds if trained else suite.seeds[:1]:
             if excluded(suite, model, source, seed):
                 continue
@@ -145,8 +156,7 @@ def _expand(
                 seed=seed if trained else 0,
                 weights=digest,
             )
-            resources = tuple(sorted({**suite.slurm, **entry.slurm}.items(), key=str))
-            runs.append(Planned(spec, model.label, source.label, weights, resources))
+            runs.append(Planned(spec, model.label, source.label, weights, slurm or suite.slurm))
     if not runs and not faults:
         faults.append((("exclude",), "every run of the suite is excluded"))
     _check_repeats(runs, contenders, faults)

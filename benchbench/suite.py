@@ -22,6 +22,7 @@ from pydantic import (
 from benchbench.document import Document, Where
 from benchbench.errors import SchemaError, nearest
 from benchbench.registry import complaint
+from benchbench.resources import Local, Slurm
 
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**30)]
@@ -186,7 +187,9 @@ class Suite(_Section):
     """Clips predicted at a time in validation and test."""
     executor: Literal["inline", "local", "slurm"] = "inline"
     """Where runs go if the command line does not say."""
-    slurm: dict[str, Any] = {}
+    local: Local = Local()
+    """How the `local` executor shares out this machine."""
+    slurm: Slurm = Slurm()
     """Resources of one run, by submitit's names: `timeout_min`, `mem_gb`, `gpus_per_node`, …"""
 
 
@@ -218,6 +221,21 @@ def validate_train(value: dict[str, Any], where: Where, faults: Faults) -> Train
                 faults.append((where, f"the suite's 'train' lacks '{place[-1]}'"))
             else:
                 faults.append(((*where, *place[1:]), message))
+        return None
+
+
+def validate_slurm(
+    suite: Suite, overrides: dict[str, Any], where: Where, faults: Faults
+) -> Slurm | None:
+    """The resources of a model's runs, or None with what is wrong added to `faults`."""
+    if not overrides:
+        return suite.slurm
+    try:
+        return Slurm.model_validate({**suite.slurm.model_dump(exclude_unset=True), **overrides})
+    except ValidationError as error:
+        for item in error.errors():
+            place, message = _fault({**item, "loc": ("slurm", *item["loc"])})
+            faults.append(((*where, *place[1:]), message))
         return None
 
 

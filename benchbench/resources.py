@@ -1,0 +1,121 @@
+"""Resources: what a suite says of the machines its runs are to have."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+Count = Annotated[int, Field(ge=1)]
+NotNegative = Annotated[int, Field(ge=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def minutes(value: Any) -> Any:
+    """Whole minutes of `90`, `1:30`, `1:30:00`, `2-00` or `2-00:00`, seconds rounded up."""
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::([0-5]\d))?(?::([0-5]\d))?", value.strip())
+    if found is None:
+        raise ValueError("minutes, or a time such as 4:00 (hours:minutes) or 2-12 (days-hours)")
+    days, first, second, third = found.groups()
+    if days is None and second is None:
+        return int(first)
+    return int(days or 0) * 1440 + int(first) * 60 + int(second or 0) + (int(third or 0) > 0)
+
+
+class Local(_Section):
+    """The queue on this machine: one run at a time on each GPU, or on each slot of a CPU."""
+
+    slots: Count | None = None
+    """Runs at once where there is no GPU; one for every four cores if absent."""
+    threads: Count | None = None
+    """CPU threads of each run; all cores shared out evenly if absent."""
+    gpus: list[NotNegative] | None = None
+    """GPUs to use; all that are visible if absent, none if empty."""
+
+
+class Slurm(_Section):
+    """What one run asks of SLURM, by submitit's names."""
+
+    timeout_min: Annotated[Count | None, BeforeValidator(minutes)] = None
+    """Time limit of one leg, in minutes or as `4:00`; a run that needs longer is requeued."""
+    max_num_timeout: NotNegative = 10
+    """How often a run is requeued after its time limit; preemptions do not count."""
+    signal_delay_s: Count = 120
+    """Seconds before the limit at which a run is told to write its checkpoint."""
+    mem_gb: Annotated[float, Field(gt=0)] | None = None
+    cpus_per_task: Count = 1
+    gpus_per_node: NotNegative | None = None
+    gpus_per_task: NotNegative | None = None
+    cpus_per_gpu: Count | None = None
+    mem_per_gpu: str | None = None
+    mem_per_cpu: str | None = None
+    nodes: Literal[1] = 1
+    tasks_per_node: Literal[1] = 1
+    partition: str | None = None
+    qos: str | None = None
+    account: str | None = None
+    constraint: str | None = None
+    gres: str | None = None
+    exclude: str | None = None
+    nodelist: str | None = None
+    exclusive: bool | str | None = None
+    comment: str | None = None
+    dependency: str | None = None
+    mail_type: str | None = None
+    mail_user: str | None = None
+    array_parallelism: Count = 256
+    """Most runs of one array at once."""
+    setup: list[str] = []
+    """Shell lines before Python starts, such as `module load cuda`."""
+    teardown: list[str] = []
+    srun_args: list[str] = []
+    additional_parameters: dict[str, Any] = {}
+    """Any other option of sbatch, by its long name."""
+
+    @model_validator(mode="after")
+    def _signal_comes_in_time(self) -> Slurm:
+        if self.timeout_min is not None and self.timeout_min * 60 <= self.signal_delay_s:
+            raise ValueError(f"a timeout_min above signal_delay_s ({self.signal_delay_s} s)")
+        return self
+
+    @property
+    def seconds(self) -> int:
+        """Time limit of one leg; to be asked only where there is one."""
+        assert self.timeout_min is not None
+        return self.timeout_min * 60
+
+    def parameters(self) -> dict[str, Any]:
+        """What is given to submitit, under the names of its `AutoExecutor`."""
+        shared = ("timeout_min", "mem_gb", "nodes", "cpus_per_task", "gpus_per_node")
+        skipped = ("max_num_timeout", "tasks_per_node", "setup")
+        made: dict[str, Any] = {"tasks_per_node": 1}
+        for name, value in self.model_dump(exclude_none=True, exclude=set(skipped)).items():
+            if value or name in shared:
+                made[name if name in shared else f"slurm_{name}"] = value
+        # a site may have made jobs not requeuable by default
+        extra = {"requeue": True, **self.additional_parameters}
+        return {**made, "slurm_additional_parameters": extra}
+
+    def __str__(self) -> str:
+        """`1 GPU, 4 CPUs, 32 GB, 4:00, partition gpu`."""
+        parts = []
+        gpus = self.gpus_per_node or self.gpus_per_task
+        if gpus:
+            parts.append(f"{gpus} GPU{'s' if gpus > 1 else ''}")
+        if self.gres:
+            parts.append(self.gres)
+        parts.append(f"{self.cpus_per_task} CPU{'s' if self.cpus_per_task > 1 else ''}")
+        if self.mem_gb:
+            parts.append(f"{self.mem_gb:g} GB")
+        if self.timeout_min:
+            parts.append(f"{self.timeout_min // 60}:{self.timeout_min % 60:02d} h")
+        for name in ("partition", "qos", "account", "constraint"):
+            if value := getattr(self, name):
+                parts.append(f"{name} {value}")
+        return ", ".join(parts)
