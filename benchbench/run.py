@@ -22,7 +22,7 @@ from benchbench.provenance import provenance
 from benchbench.record import Record, Store
 from benchbench.spec import RunSpec
 from benchbench.suite import Suite, Train
-from benchbench.train import Report, Result, Trainer, autocast
+from benchbench.train import Interrupted, Report, Result, Trainer, autocast
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Run:
             test_seconds=time.monotonic() - started,
             peak_bytes=_peak_bytes(self.device),
             dataset=dataset.fingerprint(),
-            provenance=provenance(str(self.device)),
+            provenance=provenance(str(self.device), self.folder),
         )
 
     def trained(self, predictor: Predictor, dataset: Dataset, train: Train) -> Result:
@@ -146,7 +146,17 @@ class Run:
         return result
 
     def score(self, predictor: Predictor, dataset: Dataset, names: Sequence[str]) -> None:
-        """Predicts the test set once and scores it under the protocols."""
+        """Predicts the test set once and scores it under the protocols.
+
+        Raises:
+            Interrupted: `stop` said so; the trained weights are kept, the scores are not.
+        """
+
+        def watch(done: int, of: int) -> None:
+            self.report({"phase": "test", "done": done, "of": of})
+            if done < of and self.stop():
+                raise Interrupted(f"stopped at test sequence {done} of {of}")
+
         evaluate(
             predictor,
             dataset.split("test"),
@@ -157,7 +167,7 @@ class Run:
             device=self.device,
             workers=self.settings.workers,
             precision=self.spec.train["precision"] if self.spec.train else "fp32",
-            on_progress=lambda done, of: self.report({"phase": "test", "done": done, "of": of}),
+            on_progress=watch,
         )
 
 

@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from benchbench.run import Settings
 
 Event = dict[str, Any]
-"""What a run reports: its `phase` (train, test, …) and the phase's numbers."""
+"""What a run reports: its `phase` (train, test, held, …) and the phase's numbers."""
 
 Watch = Callable[[Planned, Event], None]
+
+Status = Literal["done", "failed", "interrupted", "held", "submitted"]
+"""`held`: another process is at it; `submitted`: a cluster has it and nobody waits here."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Outcome:
     """How one attempt at a run ended."""
 
     planned: Planned
-    status: Literal["done", "failed", "interrupted"]
+    status: Status
     message: str
     log: Path
 
@@ -35,4 +38,4 @@ class Executor(Protocol):
     def run(
         self, todo: Sequence[Planned], store: Store, settings: Settings, watch: Watch
     ) -> Iterator[Outcome]:
-        """Outcomes as they come."""
+        """Outcomes as they come; runs that another process holds are waited for."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from types import FrameType
+import time
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from benchbench.executor import Outcome, Watch
-from benchbench.executor.job import work
+from benchbench.executor import Event, Outcome, Watch
+from benchbench.executor.job import Job, stopping, work
+from benchbench.executor.turns import Turns
 from benchbench.plan import Planned
 from benchbench.record import Store
 
@@ -27,37 +25,21 @@ class Inline:
         """Outcomes in order; after an interruption the remaining runs are left for next time."""
         import torch
 
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        turns = Turns([Job(planned, store, settings) for planned in todo], watch)
         with stopping() as stop:
-            for planned in todo:
-                if stop():
-                    return
-                yield work(
-                    planned,
-                    store,
-                    settings,
-                    device=device,
-                    watch=lambda event, planned=planned: watch(planned, event),  # type: ignore[misc]
-                    stop=stop,
-                )
+            while turns and not stop():
+                yield from turns.look()
+                job = turns.next()
+                if job is None:
+                    time.sleep(0.1)
+                    continue
 
+                def report(event: Event, planned: Planned = job.planned) -> None:
+                    watch(planned, event)
 
-@contextlib.contextmanager
-def stopping() -> Iterator[Callable[[], bool]]:
-    """Turns the first Ctrl-C or SIGTERM into a flag; a second Ctrl-C interrupts at once."""
-    flag = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield flag.is_set
-        return
-
-    def handle(number: int, _: FrameType | None) -> None:
-        if flag.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        flag.set()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield flag.is_set
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+                outcome = work(job, device=device, watch=report, stop=stop)
+                if outcome.status == "held":
+                    turns.set_aside(job, outcome.message)
+                else:
+                    yield outcome

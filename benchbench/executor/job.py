@@ -1,73 +1,190 @@
-"""What every executor does around a run: its log, its state file, its failure as an outcome."""
+"""What every executor does around a run: its claim, its log, its state, its failure's words."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import logging
 import os
+import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from benchbench.atomic import write_text
-from benchbench.errors import BenchError
+from benchbench.claim import Claim, Held
+from benchbench.errors import BenchError, RunFailed
 from benchbench.executor import Event, Outcome
 from benchbench.plan import Planned
+from benchbench.provenance import about, digest
 from benchbench.record import Store
 
 if TYPE_CHECKING:
-    import torch
-
     from benchbench.run import Settings
 
 log = logging.getLogger("benchbench")
 
 STATE_SECONDS = 2.0
 """Least time between two writings of `state.json` within a phase."""
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to be done in whatever process."""
+
+    planned: Planned
+    store: Store
+    settings: Settings
+    code: str | None = None
+    """Digest of the code it was submitted with; None to take any."""
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return self.store.folder(self.planned.spec)
+
+    @property
+    def log(self) -> Path:
+        """The run's log."""
+        return self.folder / "log.txt"
+
+    def outcome(self, status: Any, message: str = "") -> Outcome:
+        """Its end."""
+        return Outcome(self.planned, status, message, self.log)
 
 
 def work(
-    planned: Planned,
-    store: Store,
-    settings: Settings,
-    *,
-    device: torch.device,
+    job: Job, *, device: str, watch: Callable[[Event], None], stop: Callable[[], bool]
+) -> Outcome:
+    """Does a run in this process if nobody else is at it; whatever it raises becomes an outcome.
+
+    Args:
+        device: `cpu` or `cuda`.
+        watch: told what the run reports.
+        stop: asked between training iterations; True makes a checkpoint and ends the attempt.
+    """
+    try:
+        job.folder.mkdir(parents=True, exist_ok=True)
+        if job.store.done(job.planned.spec, job.settings.protocols):
+            return job.outcome("done")
+        claim = Claim(job.folder, about(device))
+    except Held as error:
+        return job.outcome("held", str(error))
+    except (OSError, BenchError) as error:
+        return job.outcome("failed", explain(error))
+    outcome = job.outcome("killed")
+    try:
+        outcome = _attempt(job, claim, device, watch, stop)
+    finally:
+        claim.release(outcome.status, outcome.message)
+    return outcome
+
+
+def _attempt(
+    job: Job,
+    claim: Claim,
+    device: str,
     watch: Callable[[Event], None],
     stop: Callable[[], bool],
 ) -> Outcome:
-    """Executes one run in this process; whatever it raises becomes an outcome and a log entry."""
+    """The run itself, once the folder is ours."""
+    import torch
+
     from benchbench.run import Run
     from benchbench.train import Interrupted
 
-    folder = store.folder(planned.spec)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "log.txt"
-    state = _StateFile(folder / "state.json")
+    state = StateFile(job.folder / "state.json")
 
     def report(event: Event) -> None:
         state(event)
         watch(event)
 
-    with _logging_to(path):
-        log.info("run %s on %s, process %d", planned.spec.name, device, os.getpid())
+    def stopped() -> bool:
+        return claim.lost.is_set() or stop()
+
+    with _logging_to(job.log):
+        name, planned = job.planned.spec.name, job.planned
+        log.info("run %s on %s, attempt %d, process %d", name, device, claim.number, os.getpid())
         try:
             report({"phase": "start"})
-            Run(planned, store, settings, device, report, stop).execute()
+            _check_code(job)
+            place = torch.device(device)
+            Run(planned, job.store, job.settings, place, report, stopped).execute()
         except Interrupted as error:
-            log.info("%s", error)
-            report({"phase": "interrupted", "message": str(error)})
-            return Outcome(planned, "interrupted", str(error), path)
+            message = "another machine took over" if claim.lost.is_set() else str(error)
+            log.info("interrupted: %s", message)
+            report({"phase": "interrupted", "message": message})
+            return job.outcome("interrupted", message)
         except Exception as error:
-            log.exception("the run failed")
-            message = str(error) if isinstance(error, BenchError) else repr(error)
+            message = explain(error)
+            _log_failure(error)
             report({"phase": "failed", "message": message})
-            return Outcome(planned, "failed", message, path)
+            return job.outcome("failed", message)
         log.info("done")
         report({"phase": "done"})
-        return Outcome(planned, "done", "", path)
+        return job.outcome("done")
+
+
+def _check_code(job: Job) -> None:
+    """Raises RunFailed where the code is not what it was when the run was submitted."""
+    now = digest()
+    if job.code not in (None, now):
+        raise RunFailed(
+            f"the code has changed since the run was submitted ({job.code} then, {now} now); "
+            "submit it again, or with --allow-code-change if the change cannot matter"
+        )
+
+
+def explain(error: BaseException) -> str:
+    """A failure in words a person can act on."""
+    import torch
+
+    if isinstance(error, BenchError):
+        return str(error)
+    if isinstance(error, torch.cuda.OutOfMemoryError):
+        return f"out of GPU memory; lower train.batch or the model's size ({error})"
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+        return f"out of memory; lower train.batch or ask for more ({error})"
+    if isinstance(error, OSError) and error.errno in FULL:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}; free some, then run again: it goes on from its checkpoint"
+    return f"{type(error).__name__}: {error}"
+
+
+def _log_failure(error: Exception) -> None:
+    if isinstance(error, BenchError):
+        log.error("failed: %s", error)
+    else:
+        log.error("failed: %s", explain(error), exc_info=error)
+
+
+@contextlib.contextmanager
+def stopping(*more: signal.Signals) -> Iterator[Callable[[], bool]]:
+    """Turns the first Ctrl-C or SIGTERM into a flag; a second Ctrl-C interrupts at once."""
+    flag = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield flag.is_set
+        return
+
+    def handle(number: int, _: FrameType | None) -> None:
+        if flag.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        flag.set()
+
+    wanted = (signal.SIGINT, signal.SIGTERM, *more)
+    before = {number: signal.signal(number, handle) for number in wanted}
+    try:
+        yield flag.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
@@ -84,11 +201,15 @@ def _logging_to(path: Path) -> Iterator[None]:
         logging.captureWarnings(False)
         log.removeHandler(handler)
         log.setLevel(level)
-        handler.close()
+        with contextlib.suppress(OSError):
+            handler.close()
 
 
-class _StateFile:
-    """Keeps `state.json` at the run's last event, written seldom within a phase."""
+class StateFile:
+    """Keeps `state.json` at the run's last event, written seldom within a phase.
+
+    It only informs, so a disk that has no room for it stops nothing.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -106,4 +227,5 @@ class _StateFile:
             "host": socket.gethostname(),
             "process": os.getpid(),
         }
-        write_text(self.path, json.dumps(state))
+        with contextlib.suppress(OSError):
+            write_text(self.path, json.dumps(state))
