@@ -7,6 +7,7 @@ chengtan9907/OpenSTL `openstl/models/convlstm_model.py` at c74deb5.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -81,16 +82,14 @@ def convlstm(
     """
     c, h, w = folded(clip, patch)
     conv = Conv(kernel, (h, w), norm=norm)
+    around = partial(
+        wrap, blocks=blocks, kernel=kernel, size=(h, w), se_scales=se_scales, ce_steps=ce_steps
+    )
     cells = []
     width = hidden[0] if embed else c
     for n in hidden:
         cell = ConvLSTMCell(width, n, conv, forget_bias=forget_bias, norm_cell=norm_cell)
-        cells.append(
-            wrap(
-                cell, blocks, inputs=width, kernel=kernel, size=(h, w),
-                se_scales=se_scales, ce_steps=ce_steps,
-            )
-        )  # fmt: skip
+        cells.append(around(cell, inputs=width))
         width = n
     stack = Stack(
         cells,

@@ -8,6 +8,7 @@ at 49d3b0f (`thuml`), and the authors' first TensorFlow release, Yunbo426/predrn
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 import torch
@@ -91,6 +92,8 @@ def predrnn(
     affine: Affine | None = None,
     bias: bool | None = None,
     forget_bias: float = 1.0,
+    embed: bool = False,
+    head_bias: bool | None = None,
     blocks: Sequence[BlockName] = (),
     se_scales: Sequence[int] = (1, 2, 4),
     ce_steps: int = 5,
@@ -108,6 +111,8 @@ def predrnn(
         affine: shape of the norm's affine; None: `full` for thuml, `channel` for tf2018.
         bias: biases of all convolutions; None: no for thuml, yes for tf2018.
         forget_bias: added to both forget gates.
+        embed: 1x1 convolution of the folded frame to hidden[0], CMS-LSTM's; neither source has one.
+        head_bias: bias of the output convolution; None: as `bias`. CMS-LSTM has one.
         blocks: 'ce' and 'se' of CMS-LSTM around every cell.
         se_scales: blocks a side of each scale of SE's attention.
         ce_steps: half-steps of CE.
@@ -123,17 +128,15 @@ def predrnn(
         affine=affine or ("channel" if first_release else "full"),
         bias=first_release if bias is None else bias,
     )
+    around = partial(
+        wrap, blocks=blocks, kernel=kernel, size=(h, w), se_scales=se_scales, ce_steps=ce_steps
+    )
     build = SharedGatesCell if first_release else SpatiotemporalLSTMCell
     cells: list[Cell] = []
-    width = c
+    width = hidden[0] if embed else c
     for n in hidden:
-        cell = build(width, n, conv, forget_bias=forget_bias)
-        cells.append(
-            wrap(
-                cell, blocks, inputs=width, kernel=kernel, size=(h, w),
-                se_scales=se_scales, ce_steps=ce_steps,
-            )
-        )  # fmt: skip
+        cells.append(around(build(width, n, conv, forget_bias=forget_bias), inputs=width))
         width = n
-    stack = Zigzag(cells, nn.Conv2d(width, c, 1, bias=conv.bias))
+    head = nn.Conv2d(width, c, 1, bias=conv.bias if head_bias is None else head_bias)
+    stack = Zigzag(cells, head, embed=nn.Conv2d(c, hidden[0], 1) if embed else None)
     return Recurrent(stack, patch=patch, patch_order=patch_order)
