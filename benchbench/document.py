@@ -157,3 +157,12 @@ def _override(value: Any, override: str, lines: dict[Where, int]) -> None:
     place: Where = tuple(int(part) if part.isdecimal() else part for part in key.split("."))
     for known in [known for known in lines if known[: len(place)] == place]:
         del lines[known]
+
+
+def value_of(text: str) -> Any:
+    """A value from the command line, read as a suite would read it.
+
+    Raises:
+        SchemaError: it is not YAML.
+    """
+    return _parse(text, text, {})

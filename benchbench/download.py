@@ -226,10 +226,11 @@ class _Transfer:
                 answer = f"answered {response.status_code} {response.reason}"
                 raise DataMissing(answer) from None
             except requests.RequestException as error:
-                done = self.handle.tell()
+                done, kind = self.handle.tell(), type(error).__name__
+                if not self.expected:
+                    raise DataMissing(f"gave no answer ({kind})") from None
                 raise DataMissing(
-                    f"broke off after {done} of {self.expected or 'unknown'} bytes "
-                    f"({type(error).__name__})"
+                    f"broke off after {done} of {self.expected} bytes ({kind})"
                 ) from None
             except OSError as error:
                 raise DataMissing(f"cannot be stored: {error}") from None

@@ -38,7 +38,7 @@ class TimeMajor:
     frames: int
 
     def __call__(self, index: int) -> Tensor:
-        frames = np.asarray(mapped(self.path)[: self.frames, index], np.float32)
+        frames = mapped(self.path)[: self.frames, index].astype(np.float32)
         return torch.from_numpy(frames).unsqueeze(1).div_(255)
 
 

@@ -1,0 +1,227 @@
+"""A person's own clips: arrays, images and videos; splits, shapes and ranges."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import torch
+
+from benchbench.errors import DataMissing, SchemaError
+from benchbench.registry import build_dataset
+
+NAMES = ("train", "val", "test")
+
+
+def pictures(count: int, *, channels: int = 1, side: int = 16, seed: int = 0) -> Any:
+    """Smooth moving pictures (T, H, W, C), so that a video codec keeps them."""
+    t, y, x = np.mgrid[0:count, 0:side, 0:side]
+    grey = 127 + 100 * np.sin((x + 2 * t + seed) / 5) * np.cos(y / 6)
+    return np.stack([np.roll(grey, c, axis=1) for c in range(channels)], -1).astype(np.uint8)
+
+
+def build(path: str, *, frame: tuple[int, int, int] = (1, 16, 16), **options: Any) -> Any:
+    options = {"context": 2, "horizon": 1, **options}
+    made = build_dataset("clips", path=path, frame=list(frame), **options)
+    made.check()
+    made.prepare()
+    return made
+
+
+@pytest.mark.parametrize("axes", ["NTCHW", "TNHWC", "NTHW", "NCTHW"])
+@pytest.mark.parametrize("kind", ["npy", "npz", "h5"])
+def test_an_array_file_in_any_order_of_axes(data: Path, axes: str, kind: str) -> None:
+    values = np.random.default_rng(0).random((5, 3, 1, 16, 16)).astype(np.float32)
+    stored = values[:, :, 0] if "C" not in axes else values
+    from_axes = "NTHW" if "C" not in axes else "NTCHW"
+    array = stored.transpose([from_axes.index(a) for a in axes])
+    path = data / f"x.{kind}"
+    if kind == "npy":
+        np.save(path, array)
+    elif kind == "npz":
+        np.savez_compressed(path, frames=array)
+    else:
+        with h5py.File(path, "w") as file:
+            file["frames"] = array
+    made = build(path.name, axes=axes)
+    assert [len(made.split(n)) for n in NAMES] == [3, 1, 1]
+    np.testing.assert_array_equal(made.split("train")[2], values[2])
+    np.testing.assert_array_equal(made.split("test")[0], values[4])
+    assert made.split("test").id_of(0) == "4@0"
+
+
+def test_whole_numbers_of_8_bits_are_scaled(data: Path) -> None:
+    values = np.arange(5 * 3 * 256, dtype=np.uint8).reshape(5, 3, 1, 16, 16)
+    np.save(data / "x.npy", values)
+    clip = build("x.npy").split("test")[0]
+    torch.testing.assert_close(clip, torch.from_numpy(values[4]).float() / 255)
+
+
+def test_other_values_need_their_range_and_are_scaled_by_it(data: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(5, 3, 1, 16, 16)) * 3
+    np.save(data / "x.npy", values)
+    with pytest.raises(DataMissing, match=r"expected \[0, 1\], or give them as 'values'"):
+        build("x.npy")
+    clip = build("x.npy", values=[-20.0, 20.0]).split("test")[0]
+    np.testing.assert_allclose(clip, (values[4] + 20) / 40, atol=1e-6)
+
+
+def test_values_that_are_not_numbers_are_refused(data: Path) -> None:
+    values = np.full((5, 3, 1, 16, 16), 0.5)
+    values[1, 1, 0, 3, 3] = np.nan
+    np.save(data / "x.npy", values)
+    with pytest.raises(DataMissing, match=r"x\.npy: values from nan"):
+        build("x.npy")
+
+
+def test_long_recordings_are_cut_into_windows(data: Path) -> None:
+    folder = data / "set"
+    folder.mkdir()
+    for i, frames in enumerate((7, 3, 4)):
+        np.save(folder / f"{i}.npy", pictures(frames, seed=i).transpose(0, 3, 1, 2))
+    made = build("set", axes="TCHW")
+    train = made.split("train")
+    assert [train.id_of(i) for i in range(len(train))] == ["0.npy@0", "0.npy@3"]
+    stepped = build("set", axes="TCHW", stride=1).split("train")
+    assert [stepped.id_of(i) for i in range(len(stepped))] == [f"0.npy@{i}" for i in range(5)]
+    assert torch.equal(stepped[3], train[1])
+
+
+def image_folders(root: Path, count: int, *, frames: int = 4, channels: int = 1) -> Any:
+    clips = [pictures(frames, channels=channels, seed=10 * i) for i in range(count)]
+    for i, clip in enumerate(clips):
+        (root / f"clip{i}").mkdir(parents=True)
+        for t, frame in enumerate(clip):
+            picture = frame[..., 0] if channels == 1 else frame
+            iio.imwrite(root / f"clip{i}" / f"{t:03}.png", picture)
+    return clips
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_folders_of_images_are_clips(data: Path, channels: int) -> None:
+    clips = image_folders(data / "set", 4, channels=channels)
+    made = build("set", frame=(channels, 16, 16))
+    assert [len(made.split(n)) for n in NAMES] == [2, 1, 1]
+    expected = torch.from_numpy(clips[3][:3].transpose(0, 3, 1, 2).copy()).float() / 255
+    torch.testing.assert_close(made.split("test")[0], expected)
+    assert len(made.fingerprint()["files"]) > 0
+
+
+def test_images_of_another_size_are_refused_unless_resized(data: Path) -> None:
+    image_folders(data / "set", 3)
+    with pytest.raises(DataMissing, match=r"expected frames of 8x8, not 16x16; .*resize: true"):
+        build("set", frame=(1, 8, 8))
+    clip = build("set", frame=(1, 8, 8), resize=True).split("test")[0]
+    assert clip.shape == (3, 1, 8, 8)
+
+
+def test_videos_are_decoded_once(data: Path) -> None:
+    folder = data / "set"
+    folder.mkdir()
+    clips = [pictures(6, channels=3, side=32, seed=7 * i) for i in range(3)]
+    for i, clip in enumerate(clips):
+        iio.imwrite(folder / f"{i}.mp4", clip, plugin="pyav", codec="libx264", fps=10)
+    made = build("set", frame=(3, 32, 32))
+    test = made.split("test")
+    assert [test.id_of(i) for i in range(len(test))] == ["2.mp4@0", "2.mp4@3"]
+    expected = torch.from_numpy(clips[2][3:].transpose(0, 3, 1, 2).copy()).float() / 255
+    assert (test[1] - expected).abs().mean() < 0.1
+    decoded = list((data / "unpacked").glob("*/frames.npy"))
+    before = {path: path.stat().st_mtime_ns for path in decoded}
+    made.prepare()
+    assert {path: path.stat().st_mtime_ns for path in decoded} == before
+    assert len(decoded) == 3
+
+
+def test_a_broken_video_is_named(data: Path) -> None:
+    folder = data / "set"
+    folder.mkdir()
+    for i in range(3):
+        (folder / f"{i}.mp4").write_bytes(b"no video")
+    with pytest.raises(DataMissing, match=r"0\.mp4: cannot be read"):
+        build("set")
+
+
+def test_folders_named_train_val_and_test_are_the_splits(data: Path) -> None:
+    for name, count in (("train", 2), ("val", 1), ("test", 3)):
+        image_folders(data / "set" / name, count)
+    made = build("set")
+    assert [len(made.split(n)) for n in NAMES] == [2, 1, 3]
+    assert made.split("val").id_of(0) == "val/clip0@0"
+
+
+def test_lists_share_out_recordings(data: Path) -> None:
+    image_folders(data / "set", 4)
+    lists = data / "lists"
+    lists.mkdir()
+    for name, members in (("train", "clip3\nclip0\n"), ("val", "clip1"), ("test", "clip2")):
+        (lists / f"{name}.txt").write_text(members)
+    made = build("set", lists="lists")
+    assert [made.split("train").id_of(i) for i in range(2)] == ["clip3@0", "clip0@0"]
+    (lists / "val.txt").write_text("clip0")
+    with pytest.raises(DataMissing, match=r"'clip0' is in train\.txt too"):
+        build("set", lists="lists")
+    (lists / "val.txt").write_text("clip9")
+    with pytest.raises(DataMissing, match="no recording 'clip9'"):
+        build("set", lists="lists")
+    (lists / "val.txt").unlink()
+    with pytest.raises(DataMissing, match=r"val\.txt: no such file"):
+        build("set", lists="lists")
+
+
+def test_shapes_that_differ_are_named_with_what_was_expected(data: Path) -> None:
+    np.save(data / "x.npy", np.zeros((5, 3, 1, 8, 8), np.uint8))
+    with pytest.raises(DataMissing, match=r"x\.npy: an array of \(5, 3, 1, 8, 8\); .*H = 16"):
+        build("x.npy")
+    np.save(data / "x.npy", np.zeros((8, 8), np.uint8))
+    with pytest.raises(DataMissing, match="expected the axes"):
+        build("x.npy")
+
+
+def test_too_few_frames_or_recordings_are_told(data: Path) -> None:
+    np.save(data / "x.npy", np.zeros((5, 2, 1, 16, 16), np.uint8))
+    with pytest.raises(DataMissing, match="has 3 frames"):
+        build("x.npy")
+    np.save(data / "x.npy", np.zeros((2, 3, 1, 16, 16), np.uint8))
+    with pytest.raises(DataMissing, match="expected at least 3"):
+        build("x.npy")
+
+
+def test_nothing_there_and_unknown_kinds_are_told(data: Path) -> None:
+    with pytest.raises(DataMissing, match="no such file or folder"):
+        build("nowhere")
+    (data / "x.txt").write_text("x")
+    with pytest.raises(DataMissing, match=r"'\.txt' is not known"):
+        build("x.txt")
+    (data / "empty").mkdir()
+    with pytest.raises(DataMissing, match="holds no clips"):
+        build("empty")
+
+
+def test_a_file_of_several_arrays_needs_a_key(data: Path) -> None:
+    values = np.zeros((3, 3, 1, 16, 16), np.uint8)
+    np.savez(data / "x.npz", a=values, b=values)
+    with pytest.raises(DataMissing, match="holds a, b; name one as 'key'"):
+        build("x.npz")
+    build("x.npz", key="b")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"frame": [1, 2]}, "frame: "),
+        ({"axes": "NTXHW"}, "axes: "),
+        ({"axes": "NTHW", "frame": [3, 8, 8]}, "axes: "),
+        ({"values": [1.0, 0.0]}, "values: "),
+        ({"shares": [0.5, 0.5, 0.5]}, "shares: "),
+        ({"stride": 0}, "stride: "),
+    ],
+)
+def test_wrong_options_are_named(options: dict[str, Any], message: str) -> None:
+    options = {"path": "x", "frame": [1, 8, 8], "context": 2, "horizon": 1, **options}
+    with pytest.raises(SchemaError, match=message):
+        build_dataset("clips", **options)
