@@ -101,6 +101,7 @@ class FusedConvLSTMCell(nn.Module):
         ]
         if norm:
             layers.append(nn.GroupNorm(4 * hidden, 4 * hidden))
+            self.dead = {"of_xh.0.bias": "the norm of each channel takes it away again"}
         self.of_xh = nn.Sequential(*layers)
 
     def forward(self, x: Tensor, state: State) -> State:

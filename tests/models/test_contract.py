@@ -1,0 +1,245 @@
+"""What every registered model keeps, with every legal combination of blocks."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from benchbench.clip import Clip
+from benchbench.errors import Unfit
+from benchbench.predictor import Predictor, Progress
+from benchbench.registry import MODELS, build_model
+
+CONTEXT, HORIZON = 2, 2
+COMBINATIONS: tuple[tuple[str, ...], ...] = ((), ("ce",), ("se",), ("ce", "se"))
+# further variants of the recurrent ports whose wiring differs
+VARIANTS: dict[str, list[dict[str, Any]]] = {
+    "predrnn": [{"variant": "tf2018"}, {"embed": True}],
+    "predrnn_pp": [{"cell_conv": False}, {"hidden": [4, 3, 2]}],
+    "mim": [{"first": "thuml", "detach": True}],
+    "e3d_lstm": [{"memory": "updated"}, {"memory": "updated", "blocks": ["ce", "se"]}],
+    "sa_convlstm": [{"variant": "jerrywn121"}, {"variant": "caicandong"}, {"attention": 2}],
+}
+
+
+def tiny(model: str) -> dict[str, Any]:
+    """Options that make a model small, as far as it has those of the recurrent family."""
+    small: dict[str, Any] = {}
+    for name, parameter in MODELS.get(model).options.items():
+        if name == "hidden":
+            small[name] = [3, 3] if isinstance(parameter.default, Sequence) else 4
+        elif name in ("kernel", "patch") and isinstance(parameter.default, int):
+            small[name] = {"kernel": 3, "patch": 2}[name]
+    return small
+
+
+def cases() -> list[Any]:
+    found = []
+    for model in MODELS.names():
+        options = MODELS.get(model).options
+        combinations = COMBINATIONS if "blocks" in options else ((),)
+        variants = [{"blocks": list(blocks)} if blocks else {} for blocks in combinations]
+        for variant in variants + VARIANTS.get(model, []):
+            text = "-".join([model, *(f"{k}={v}" for k, v in variant.items())])
+            found.append(pytest.param(model, {**tiny(model), **variant}, id=text))
+    return found
+
+
+every_model = pytest.mark.parametrize(("model", "options"), cases())
+
+
+def build(model: str, options: dict[str, Any], *, channels: int = 1) -> tuple[Predictor, Clip]:
+    """The model on the smallest square frames that it accepts."""
+    torch.manual_seed(0)
+    for size in (8, 16, 32, 64):
+        clip = Clip(channels, size, size, CONTEXT, HORIZON)
+        try:
+            return build_model(model, clip, **options), clip
+        except Unfit:
+            if size == 64:
+                raise
+    raise AssertionError
+
+
+def frames(clip: Clip, *, batch: int = 2, seed: int = 0) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.rand(batch, *clip.shape, generator=generator)
+    return x[:, : clip.context], x[:, clip.context :]
+
+
+def progress() -> Progress:
+    return Progress(step=0, steps=10)
+
+
+def total(predictor: Predictor, clip: Clip, *, batch: int = 2) -> Tensor:
+    context, target = frames(clip, batch=batch)
+    return torch.stack(list(predictor.losses(context, target, progress()).values())).sum()
+
+
+def jitter(predictor: Predictor) -> None:
+    """Moves every parameter off its initial value, where zeros hide gradients."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in predictor.parameters():
+            noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float32)
+            parameter += 0.1 * noise.to(parameter)
+
+
+@every_model
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_it_predicts_any_number_of_frames_of_any_channels(
+    model: str, options: dict[str, Any], channels: int
+) -> None:
+    predictor, clip = build(model, options, channels=channels)
+    context, _ = frames(clip)
+    horizons = {1: (HORIZON, HORIZON + 2), 2: (1,), 3: (1,)}
+    for horizon in horizons[channels]:
+        with torch.no_grad():
+            predicted = predictor.eval()(context, horizon)
+        assert predicted.shape == (2, horizon, *context.shape[2:])
+        assert predicted.dtype == torch.float32
+        assert predicted.isfinite().all()
+
+
+@every_model
+def test_it_reads_frames_that_are_not_square_or_refuses_them(
+    model: str, options: dict[str, Any]
+) -> None:
+    _, square = build(model, options)
+    clip = Clip(1, square.height, 2 * square.width, CONTEXT, HORIZON)
+    try:
+        predictor = build_model(model, clip, **options)
+    except Unfit:
+        return
+    context, _ = frames(clip)
+    with torch.no_grad():
+        predicted = predictor.eval()(context, HORIZON)
+    assert predicted.shape == (2, HORIZON, *context.shape[2:])
+    assert predicted.isfinite().all()
+
+
+@every_model
+def test_a_batch_equals_its_items_and_itself_again(model: str, options: dict[str, Any]) -> None:
+    predictor, clip = build(model, options)
+    predictor = predictor.double().eval()
+    jitter(predictor)
+    context = frames(clip, batch=2)[0].double()
+    with torch.no_grad():
+        together = predictor(context, HORIZON)
+        alone = torch.cat([predictor(item[None], HORIZON) for item in context])
+        again = predictor(context, HORIZON)
+    # the items came between, so a state that outlives a batch would show as well
+    assert torch.equal(together, again)
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-9)
+
+
+@every_model
+def test_every_parameter_gets_a_gradient_or_is_declared_dead(
+    model: str, options: dict[str, Any]
+) -> None:
+    predictor, clip = build(model, options)
+    predictor = predictor.double()
+    jitter(predictor)
+    context, target = (x.double() for x in frames(clip))
+    loss = torch.stack(list(predictor.losses(context, target, progress()).values())).sum()
+    if not MODELS.get(model).trains:
+        assert not loss.requires_grad
+        return
+    loss.backward()
+    norms = {
+        name: 0.0 if parameter.grad is None else parameter.grad.norm().item()
+        for name, parameter in predictor.named_parameters()
+    }
+    dead = predictor.dead_parameters()
+    assert set(dead) <= set(norms)
+    largest = max(norms.values(), default=0.0)
+    still = {name for name, norm in norms.items() if norm <= 1e-12 * largest}
+    assert still == set(dead)
+
+
+@every_model
+def test_the_loss_falls_on_one_batch(model: str, options: dict[str, Any]) -> None:
+    if not MODELS.get(model).trains:
+        return
+    predictor, clip = build(model, options)
+    optimizer = torch.optim.Adam(predictor.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(5):
+        optimizer.zero_grad()
+        loss = total(predictor, clip)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+
+
+@every_model
+def test_its_state_survives_a_round_trip(model: str, options: dict[str, Any]) -> None:
+    predictor, clip = build(model, options)
+    jitter(predictor)
+    other, _ = build(model, options)
+    other.load_state_dict(predictor.state_dict())
+    context, _ = frames(clip)
+    with torch.no_grad():
+        assert torch.equal(predictor.eval()(context, 1), other.eval()(context, 1))
+
+
+@every_model
+def test_it_trains_in_half_precision(model: str, options: dict[str, Any]) -> None:
+    predictor, clip = build(model, options)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = total(predictor, clip)
+    if loss.requires_grad:
+        loss.backward()
+    assert loss.isfinite()
+    assert all(p.grad.isfinite().all() for p in predictor.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "why"),
+    [
+        ("convlstm", {"patch": 3}, "do not divide into patches of 3"),
+        ("convlstm", {"kernel": 4}, "kernel must be an odd number"),
+        ("predrnn", {"hidden": [4, 3]}, "widths must be equal"),
+        ("predrnn_pp", {"hidden": [4]}, "at least two"),
+        ("mim", {"hidden": [4]}, "at least two layers"),
+        ("mim_star", {"hidden": [4, 3]}, "equal width"),
+        ("e3d_lstm", {"hidden": [4, 3]}, "widths must be equal"),
+        ("e3d_lstm", {"kernel": 2}, "kernel must be an odd number"),
+        ("sa_convlstm", {"variant": "jerrywn121", "norm": True}, "leave both out"),
+        ("sa_convlstm", {"attention": 0}, "at least 1"),
+        ("predrnn", {"blocks": ["se"], "se_scales": [3]}, "must each divide the folded frames"),
+        ("predrnn", {"blocks": ["ce", "ce"]}, "at most once"),
+        ("cms_lstm", {"ce_steps": 0}, "ce_steps must be at least 1"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_the_reason(
+    model: str, options: dict[str, Any], why: str
+) -> None:
+    with pytest.raises(Unfit, match=why):
+        build_model(model, Clip(1, 16, 16, CONTEXT, HORIZON), **{**tiny(model), **options})
+
+
+@pytest.mark.parametrize(
+    ("model", "blocks"),
+    list(
+        itertools.product(
+            ["convlstm", "predrnn", "predrnn_pp", "mim", "mim_star", "sa_convlstm", "e3d_lstm"],
+            COMBINATIONS[1:],
+        )
+    ),
+)
+def test_blocks_add_the_parameters_of_their_own_and_no_others(
+    model: str, blocks: tuple[str, ...]
+) -> None:
+    plain, clip = build(model, tiny(model))
+    wrapped = build_model(model, clip, **tiny(model), blocks=list(blocks))
+    names = {name.replace(".cell.", ".") for name, _ in wrapped.named_parameters()}
+    own = {name for name in names if ".before." in name or ".after." in name}
+    assert names - own == {name for name, _ in plain.named_parameters()}
+    assert own
