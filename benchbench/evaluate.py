@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from benchbench.errors import SchemaError, Unfit
 from benchbench.predictor import Predictor
 from benchbench.protocol import Protocol
 from benchbench.rows import rows_in
-from benchbench.scoring import Scores, require_finite, score_batch
+from benchbench.scoring import Done, Scores, Work, do, require_finite, sorted_out, works_of
 from benchbench.summary import Summary, write_summary
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -54,10 +55,15 @@ def evaluate(
     for protocol in protocols:
         protocol.check(clip)
     device = device or torch.device("cpu")
-    with rows_in(folder, protocols, clip.horizon) as rows:
-        done = 0
-        predicted = _predicted(predictor, split, clip, total, batch, device, precision)
-        for ids, scores in _scored(predicted, protocols, workers):
+    networks = works_of(protocols, network=True)
+    done = 0
+    with (
+        rows_in(folder, protocols, clip.horizon) as rows,
+        _scoring(predictor, device, precision),
+    ):
+        clips = _clips(split, total, batch)
+        batches = _predicted(predictor, clips, clip, device, networks)
+        for ids, scores in _scored(batches, protocols, workers):
             for one in rows:
                 one.add(ids, scores[one.protocol.name])
             done += len(ids)
@@ -77,34 +83,44 @@ def _length(split: Split) -> int:
     return split.length
 
 
-Predicted = tuple[list[str], Tensor, Tensor]
+class Batch(NamedTuple):
+    """Predicted sequences."""
+
+    ids: list[str]
+    prediction: Tensor
+    target: Tensor
+    perceived: Done
+    """What networks scored, where the predictor runs."""
 
 
 def _predicted(
     predictor: Predictor,
-    split: Split,
+    clips: Iterator[tuple[list[str], Tensor]],
     clip: Clip,
-    total: int,
-    batch: int,
     device: torch.device,
-    precision: str,
-) -> Iterator[Predicted]:
-    """Ids, predicted and true frames (B, horizon, C, H, W) of every sequence, in order."""
-    with _scoring(predictor, device, precision):
-        for start in range(0, total, batch):
-            indices = range(start, min(start + batch, total))
-            frames = torch.stack([split[index] for index in indices])
-            ids = [split.id_of(index) for index in indices]
-            context = frames[:, : clip.context].to(device)
-            target = frames[:, clip.context :]
-            prediction = predictor(context, clip.horizon).float()
-            if prediction.shape != target.shape:
-                raise Unfit(
-                    f"the predictor gave frames {tuple(prediction.shape)} where "
-                    f"{tuple(target.shape)} are asked for"
-                )
-            require_finite(prediction, target, first=start, ids=ids)
-            yield ids, prediction.cpu(), target
+    networks: Sequence[Work],
+) -> Iterator[Batch]:
+    """Predicted and true frames (B, horizon, C, H, W) of every sequence, in order."""
+    start = 0
+    for ids, frames in clips:
+        context, target = frames[:, : clip.context].to(device), frames[:, clip.context :]
+        prediction = predictor(context, clip.horizon).float()
+        if prediction.shape != target.shape:
+            raise Unfit(
+                f"the predictor gave frames {tuple(prediction.shape)} where "
+                f"{tuple(target.shape)} are asked for"
+            )
+        require_finite(prediction, target, first=start, ids=ids)
+        perceived = do(networks, prediction, target.to(device)) if networks else {}
+        yield Batch(ids, prediction.cpu(), target, perceived)
+        start += len(ids)
+
+
+def _clips(split: Split, total: int, batch: int) -> Iterator[tuple[list[str], Tensor]]:
+    """Ids and frames (B, T, C, H, W), in order."""
+    for start in range(0, total, batch):
+        indices = range(start, min(start + batch, total))
+        yield [split.id_of(i) for i in indices], torch.stack([split[i] for i in indices])
 
 
 @contextlib.contextmanager
@@ -126,17 +142,23 @@ def _scoring(predictor: Predictor, device: torch.device, precision: str) -> Iter
 
 
 def _scored(
-    predicted: Iterator[Predicted], protocols: Sequence[Protocol], workers: int
+    batches: Iterator[Batch], protocols: Sequence[Protocol], workers: int
 ) -> Iterator[tuple[list[str], dict[str, Scores]]]:
     """Ids and scores of every batch, in the order they were predicted."""
+    works = works_of(protocols, network=False)
+
+    def scored(batch: Batch) -> dict[str, Scores]:
+        done = do(works, batch.prediction, batch.target)
+        return sorted_out(protocols, done | batch.perceived)
+
     if workers == 0:
-        for ids, prediction, target in predicted:
-            yield ids, score_batch(protocols, prediction, target)
+        for batch in batches:
+            yield batch.ids, scored(batch)
         return
     waiting: deque[tuple[list[str], Future[dict[str, Scores]]]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="scores") as pool:
-        for ids, prediction, target in predicted:
-            waiting.append((ids, pool.submit(score_batch, protocols, prediction, target)))
+        for batch in batches:
+            waiting.append((batch.ids, pool.submit(scored, batch)))
             while len(waiting) > 2 * workers or (waiting and waiting[0][1].done()):
                 ids, future = waiting.popleft()
                 yield ids, future.result()

@@ -1,8 +1,11 @@
 """The measures, one number a frame, batched and on the device of their input.
 
-n frames, C channels, H height, W width. A measure takes a `Pair` of frames (n, C, H, W) and gives
-(n,) in float64. What several measures need, such as the squared error, a pair computes once. A
-frame's numbers do not depend on the frames beside it, bit for bit.
+C channels, H height, W width, n frames. Frames lie as (C, H, W, n): neighbouring pixels are whole
+rows of memory apart, so that sliding windows are fast. A measure takes a `Pair` of such frames and
+gives (n,) in float64. What several measures need, such as the squared error, a pair computes once.
+
+A frame's numbers depend bit for bit on nothing but the frame, whatever lies beside it and however
+many threads there are: sums are made in an order of their own (on the CPU).
 """
 
 from __future__ import annotations
@@ -12,16 +15,16 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 
 class Pair:
     """Predicted and true frames, prepared alike, and the sums that measures share.
 
     Args:
-        prediction: (n, C, H, W), float32.
+        prediction: (C, H, W, n), float32; `columns` lays frames out so.
         target: the same shape.
         clip: clip predictions to [0, 1] first.
         quantised: make both uint8(255 x), truncated, as numpy casts; held as whole float32 numbers.
@@ -43,57 +46,92 @@ class Pair:
             prediction, target = quantise(prediction), quantise(target)
         self.prediction = prediction
         self.target = target
+        self.quantised = quantised
         self.spans = spans
         self._similar: dict[tuple[float, int], Tensor] = {}
 
+    @property
+    def pixels(self) -> int:
+        """Of a frame, in one channel."""
+        return self.prediction.shape[1] * self.prediction.shape[2]
+
+    @functools.cached_property
+    def doubles(self) -> tuple[Tensor, Tensor]:
+        """Prediction and target in float64; whole numbers stay as they are, exact in float32."""
+        if self.quantised:
+            return self.prediction, self.target
+        return self.prediction.double(), self.target.double()
+
     @functools.cached_property
     def error(self) -> Tensor:
-        """(n, C, H, W), float64."""
-        return self.prediction.double() - self.target.double()
+        """(C, H, W, n)."""
+        prediction, target = self.doubles
+        return prediction - target
 
     @functools.cached_property
     def squares(self) -> Tensor:
-        """Squared error summed over pixels, (n, C)."""
-        return over_pixels(self.error.square())
+        """Squared error summed over pixels, (C, n)."""
+        return over_pixels(self.error * self.error)
+
+    @functools.cached_property
+    def wrapped(self) -> Tensor:
+        """Squared error modulo 256, as uint8 arithmetic has it, summed over pixels, (C, n)."""
+        squares = self.error * self.error
+        return over_pixels(squares - (squares / 256).floor_().mul_(256))
 
     @functools.cached_property
     def absolutes(self) -> Tensor:
-        """Absolute error summed over pixels, (n, C)."""
+        """Absolute error summed over pixels, (C, n)."""
         return over_pixels(self.error.abs())
 
     def similarity(self, span: float, window: int) -> Tensor:
-        """SSIM a channel, (n, C)."""
+        """SSIM a channel, (C, n)."""
         if (span, window) not in self._similar:
-            spans = tuple({*self.spans, span})
-            maps = similarities(self.prediction, self.target, spans, window=window)
+            spans = tuple(sorted({*self.spans, span}))
+            maps = similarities(*self.doubles, spans, window=window)
             self._similar |= {(s, window): m for s, m in zip(spans, maps, strict=True)}
         return self._similar[span, window]
 
 
+def columns(frames: Tensor) -> Tensor:
+    """Frames (n, C, H, W) as (C, H, W, n)."""
+    return frames.permute(1, 2, 3, 0).contiguous()
+
+
 def quantise(frames: Tensor) -> Tensor:
     """uint8(255 x) of frames in [0, 1], truncated not rounded, as whole numbers in float32."""
-    return (frames.float() * 255).trunc()
+    return (frames * 255).trunc_()
 
 
 def over_pixels(values: Tensor) -> Tensor:
-    """Sums (n, C, H, W) to (n, C).
+    """Sums (C, H, W, n) to (C, n), in float64.
 
-    In two steps, so that no frame is ever split over threads, which would change its last bits.
+    On the CPU by numpy, which adds row to row, then pairwise along each frame's own row of sums;
+    torch would group the additions by how many frames and threads there are.
     """
-    return values.sum(-1).sum(-1)
+    if values.device.type != "cpu":
+        return values.sum((1, 2), dtype=torch.float64)
+    rows = np.add.reduce(values.double().numpy(), axis=1)  # (C, W, n)
+    sums: Tensor = torch.from_numpy(np.ascontiguousarray(rows.swapaxes(1, 2)).sum(-1))
+    return sums
 
 
 def _channels(values: Tensor, ch: int | None, mean: bool) -> Tensor:
-    """(n, C) to (n,): one channel, or the sum or mean of all."""
+    """(C, n) to (n,): one channel, or the sum or mean of all."""
     if ch is not None:
-        return values[:, ch]
-    return values.mean(1) if mean else values.sum(1)
+        return values[ch]
+    total = _over_channels(values)
+    return total / values.shape[0] if mean else total
+
+
+def _over_channels(values: Tensor) -> Tensor:
+    """Sums (C, n) to (n,), channel after channel."""
+    return functools.reduce(torch.add, values)
 
 
 def _per(values: Tensor, pair: Pair, per: str, ch: int | None) -> Tensor:
-    pixels = pair.error.shape[-1] * pair.error.shape[-2]
     total = _channels(values, ch, mean=per != "frame")
-    return total / pixels if per == "value" else total
+    return total / pair.pixels if per == "value" else total
 
 
 def mse(pair: Pair, *, per: str, ch: int | None = None) -> Tensor:
@@ -117,15 +155,18 @@ def psnr(
     """PSNR in dB, infinite for a perfect frame.
 
     The squared error is averaged over `chw` at once, or over `hw`: then the channels' PSNRs are
-    averaged. With `wrap` the squares are taken modulo that number, as uint8 arithmetic does.
+    averaged. With `wrap`, 256, the squares are taken modulo that number, as uint8 arithmetic does.
     """
-    squares = pair.squares if wrap is None else over_pixels(pair.error.square().remainder(wrap))
+    assert wrap in (None, 256)
+    squares = pair.squares if wrap is None else pair.wrapped
     if ch is not None:
-        squares = squares[:, ch : ch + 1]
-    pixels = pair.error.shape[-1] * pair.error.shape[-2]
+        squares = squares[ch : ch + 1]
     if mse == "chw":
-        squares = squares.mean(1, keepdim=True)
-    return (20 * math.log10(peak) - 10 * (squares / pixels).log10()).mean(1)
+        squares = (_over_channels(squares) / squares.shape[0]).unsqueeze(0)
+    errors = (squares / pair.pixels).cpu().numpy()
+    with np.errstate(divide="ignore"):
+        decibels = 20 * math.log10(peak) - 10 * np.log10(errors)
+    return _channels(torch.from_numpy(decibels), None, mean=True).to(squares.device)
 
 
 def ssim(pair: Pair, *, range: float, win: int, ch: int | None = None) -> Tensor:  # noqa: A002
@@ -138,59 +179,56 @@ def sharpness(pair: Pair, *, ch: int | None = None) -> Tensor:
 
     OpenCV's `convertScaleAbs(Laplacian(frame, 3))`, whose 3 is the depth: the kernel is 3x3.
     """
-    x = pair.prediction if ch is None else pair.prediction[:, ch : ch + 1]
-    p = functional.pad(x, (1, 1, 1, 1), mode="reflect")
-    around = p[..., :-2, 1:-1] + p[..., 2:, 1:-1] + p[..., 1:-1, :-2] + p[..., 1:-1, 2:]
-    return (around - 4 * x).abs().amax((1, 2, 3)).clamp(max=255).double()
+    x = pair.prediction if ch is None else pair.prediction[ch : ch + 1]
+    p = torch.cat([x[:, 1:2], x, x[:, -2:-1]], 1)
+    around = p[:, :-2] + p[:, 2:]
+    p = torch.cat([x[:, :, 1:2], x, x[:, :, -2:-1]], 2)
+    around += p[:, :, :-2]
+    around += p[:, :, 2:]
+    return (around - 4 * x).abs_().amax((0, 1, 2)).clamp(max=255).double()
 
 
 def lpips(pair: Pair, *, net: str, scale: str, rgb: str) -> Tensor:
     """LPIPS of the frames; `benchbench.perceptual` says what the options mean."""
     from benchbench.perceptual import distance
 
-    return distance(pair.prediction, pair.target, net=net, scale=scale, rgb=rgb).double()
+    frames = [columns.permute(3, 0, 1, 2) for columns in (pair.prediction, pair.target)]
+    return distance(*frames, net=net, scale=scale, rgb=rgb).double()
 
 
 def similarities(
     x: Tensor, y: Tensor, spans: tuple[float, ...], *, window: int = 7
 ) -> list[Tensor]:
-    """SSIM a channel, (n, C), for each data range in `spans`, from one pass over the frames.
+    """SSIM a channel, (C, n), for each data range in `spans`, from one pass over (C, H, W, n).
 
     Uniform window, sample covariance, K1 0.01 and K2 0.03, borders cropped: scikit-image's
-    defaults, in float64. Whole numbers up to 255 are summed in float32, where a window of at most
-    11x11 of their squares is exact.
+    defaults, in float64. Float32 frames must hold whole numbers up to 255, whose squares are
+    summed over the window exactly.
     """
-    if not _whole(x, y, window):
-        x, y = x.double(), y.double()
+    assert x.dtype == torch.float64 or window**2 * 2 * 255**2 < 2**24
     area = window * window
-    mean_x = box(x, window).double() / area
-    mean_y = box(y, window).double() / area
-    mean_xy = box(x * y, window).double() / area
-    power = box(x * x + y * y, window).double() / area
-    sample = area / (area - 1)
-    product = mean_x * mean_y
-    energy = mean_x * mean_x + mean_y * mean_y
-    covariance = (mean_xy - product) * (2 * sample)
-    variance = (power - energy) * sample
-    product *= 2
+    sum_x, sum_y, sum_xy, power = (
+        box(values, window).double() for values in (x, y, x * y, (x * x).add_(y * y))
+    )
+    # Both means times area squared, both moments times area (area - 1): the ratio is the same.
+    means = sum_x * sum_y
+    energy = sum_x.mul_(sum_x).add_(sum_y.mul_(sum_y))
+    covariance = sum_xy.mul_(area).sub_(means).mul_(2)
+    variance = power.mul_(area).sub_(energy)
+    means.mul_(2)
     scores = []
     for span in spans:
-        c1, c2 = (0.01 * span) ** 2, (0.03 * span) ** 2
-        ratio = (product + c1) * (covariance + c2) / ((energy + c1) * (variance + c2))
-        scores.append(over_pixels(ratio) / (ratio.shape[-1] * ratio.shape[-2]))
+        c1 = (0.01 * span) ** 2 * area**2
+        c2 = (0.03 * span) ** 2 * area * (area - 1)
+        ratio = (means + c1).mul_(covariance + c2)
+        ratio.div_((energy + c1).mul_(variance + c2))
+        scores.append(over_pixels(ratio) / (ratio.shape[1] * ratio.shape[2]))
     return scores
 
 
-def _whole(x: Tensor, y: Tensor, window: int) -> bool:
-    """Whether sums of squares over a window are exact in float32."""
-    if x.dtype != torch.float32 or window * window * 2 * 255**2 >= 2**24:
-        return False
-    return all(bool((f.trunc() == f).all()) and bool((f.abs() <= 255).all()) for f in (x, y))
-
-
 def box(x: Tensor, window: int) -> Tensor:
-    """Sums over every whole window, (..., H - window + 1, W - window + 1)."""
-    return _slide(_slide(x, window, -1), window, -2)
+    """Sums over every whole window, (C, H - window + 1, W - window + 1, n)."""
+    return _slide(_slide(x, window, 1), window, 2)
 
 
 def _slide(x: Tensor, window: int, dim: int) -> Tensor:
@@ -198,18 +236,22 @@ def _slide(x: Tensor, window: int, dim: int) -> Tensor:
     length = x.shape[dim] - window + 1
     total: Tensor | None = None
     offset, width, power = 0, 1, x
-    while window:
-        if window & 1:
+    while True:
+        if window & width:
             part = power.narrow(dim, offset, length)
-            total = part if total is None else total + part
+            if total is None:
+                total = part
+            elif total._base is not None:
+                total = total + part
+            else:
+                total += part
             offset += width
-        window >>= 1
-        if window:
-            span = power.shape[dim] - width
-            power = power.narrow(dim, 0, span) + power.narrow(dim, width, span)
-            width *= 2
-    assert total is not None
-    return total
+        if 2 * width > window:
+            assert total is not None
+            return total
+        span = power.shape[dim] - width
+        power = power.narrow(dim, 0, span) + power.narrow(dim, width, span)
+        width *= 2
 
 
 def measure(name: str, pair: Pair, options: dict[str, Any]) -> Tensor:

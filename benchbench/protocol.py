@@ -67,11 +67,6 @@ class Metric:
             parts.append(f"cap:{self.cap:g}")
         return "|".join([*parts, f"v{version}"])
 
-    @property
-    def network(self) -> bool:
-        """Whether a network computes it, best where the predictor runs."""
-        return self.measure == "lpips"
-
     def fold(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Frame scores as they enter the mean."""
         if self.cap is not None:

@@ -42,16 +42,17 @@ class Rows:
         self.sums = {metric.name: np.zeros(horizon) for metric in protocol.metrics}
         self.infinite = {metric.name: 0 for metric in protocol.metrics}
         self._ids: list[str] = []
-        self._held: dict[str, list[npt.NDArray[np.float64]]] = {
-            metric.name: [] for metric in protocol.metrics
+        # Allocated once: small arrays kept from every batch would tear the heap to pieces.
+        self._held: dict[str, npt.NDArray[np.float64]] = {
+            metric.name: np.empty((GROUP, horizon)) for metric in protocol.metrics
         }
 
     def add(self, ids: Sequence[str], scores: Scores) -> None:
         """Appends sequences: their ids and (B, T) scores of every metric."""
         for b, name in enumerate(ids):
-            self._ids.append(name)
             for metric, held in self._held.items():
-                held.append(scores[metric][b])
+                held[len(self._ids)] = scores[metric][b]
+            self._ids.append(name)
             if len(self._ids) == GROUP:
                 self._flush()
 
@@ -67,11 +68,10 @@ class Rows:
             pa.array(np.tile(np.arange(self.horizon, dtype=np.int32), count)),
         ]
         for metric in self.protocol.metrics:
-            values = np.stack(self._held[metric.name])
+            values = self._held[metric.name][:count]
             columns.append(pa.array(values.reshape(-1)))
             self.sums[metric.name] += metric.fold(values).sum(0)
             self.infinite[metric.name] += int(np.isinf(values).sum())
-            self._held[metric.name].clear()
         self.writer.write_table(pa.Table.from_arrays(columns, schema=self.schema))
         self.digest.update("".join(f"{name}\n" for name in self._ids).encode())
         self.sequences += count

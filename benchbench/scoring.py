@@ -32,52 +32,85 @@ class Work(NamedTuple):
     quantised: bool
     options: tuple[tuple[str, Any], ...]
 
+    @property
+    def network(self) -> bool:
+        """Whether a network computes it, best where the predictor runs."""
+        return self.measure == "lpips"
+
+
+Done = dict[Work, npt.NDArray[np.float64]]
+"""Work to (B, T) scores."""
+
 
 def work_of(metric: Metric) -> Work:
     """The work behind a metric; equal for metrics of different protocols that share it."""
     return Work(metric.measure, metric.clip, metric.quantised, metric.options)
 
 
-def score_batch(
-    protocols: Sequence[Protocol], prediction: Tensor, target: Tensor
-) -> dict[str, Scores]:
-    """Protocol name to metric to (B, T) scores, of float32 frames (B, T, C, H, W)."""
-    works = sorted({work_of(metric) for protocol in protocols for metric in protocol.metrics})
-    B, T = prediction.shape[:2]
-    size = max(1, BLOCK // max(1, prediction[0, 0].numel()))
-    parts: dict[Work, list[Tensor]] = {work: [] for work in works}
-    with torch.inference_mode(), torch.autocast(prediction.device.type, enabled=False):
-        x, y = prediction.flatten(0, 1), target.flatten(0, 1)
+def works_of(protocols: Sequence[Protocol], *, network: bool | None = None) -> list[Work]:
+    """All the works of protocols, each once; only those of networks, or only the others."""
+    works = {work_of(metric) for protocol in protocols for metric in protocol.metrics}
+    return sorted((work for work in works if network in (None, work.network)), key=repr)
+
+
+def do(works: Sequence[Work], prediction: Tensor, target: Tensor) -> Done:
+    """Work to (B, T) scores, of float32 frames (B, T, C, H, W), on their device."""
+    B, T, C = prediction.shape[:3]
+    size = max(1, BLOCK // prediction[0, 0].numel())
+    alike = {work: _narrowed(work) if C == 1 else work for work in works}
+    parts: dict[Work, list[Tensor]] = {work: [] for work in alike.values()}
+    x, y = prediction.flatten(0, 1), target.flatten(0, 1)
+    with torch.no_grad(), torch.autocast(prediction.device.type, enabled=False):
         for start in range(0, B * T, size):
             block = slice(start, start + size)
-            for work, values in _score_block(works, x[block], y[block]).items():
-                parts[work].append(values)
+            values = _block(list(parts), metrics.columns(x[block]), metrics.columns(y[block]))
+            for work, value in values.items():
+                parts[work].append(value)
     done = {
-        work: torch.cat(values).reshape(B, T).cpu().numpy().astype(np.float64)
+        work: torch.cat(values).reshape(B, T).double().cpu().numpy()
         for work, values in parts.items()
     }
+    return {work: done[same] for work, same in alike.items()}
+
+
+def _narrowed(work: Work) -> Work:
+    """The same work on frames of one channel, which is channel 0 and all channels."""
+    return work._replace(options=tuple(option for option in work.options if option[0] != "ch"))
+
+
+def _block(works: Sequence[Work], x: Tensor, y: Tensor) -> dict[Work, Tensor]:
+    """Work to (n,) of frames (C, H, W, n)."""
+    pairs: dict[tuple[bool, bool], metrics.Pair] = {}
+    inside = bool((x >= 0).all()) and bool((x <= 1).all())
+    keys = {work: (work.clip and not inside, work.quantised) for work in works}
+    for clip, quantised in set(keys.values()):
+        spans = {
+            float(dict(work.options)["range"])
+            for work, key in keys.items()
+            if work.measure == "ssim" and key == (clip, quantised)
+        }
+        pairs[clip, quantised] = metrics.Pair(
+            x, y, clip=clip, quantised=quantised, spans=tuple(sorted(spans))
+        )
+    return {
+        work: metrics.measure(work.measure, pairs[key], dict(work.options))
+        for work, key in keys.items()
+    }
+
+
+def sorted_out(protocols: Sequence[Protocol], done: Done) -> dict[str, Scores]:
+    """Protocol name to metric to (B, T) scores, from work to scores."""
     return {
         protocol.name: {metric.name: done[work_of(metric)] for metric in protocol.metrics}
         for protocol in protocols
     }
 
 
-def _score_block(works: Sequence[Work], x: Tensor, y: Tensor) -> dict[Work, Tensor]:
-    pairs: dict[tuple[bool, bool], metrics.Pair] = {}
-    done: dict[Work, Tensor] = {}
-    for work in works:
-        key = (work.clip, work.quantised)
-        if key not in pairs:
-            spans = {
-                float(dict(other.options)["range"])
-                for other in works
-                if other.measure == "ssim" and (other.clip, other.quantised) == key
-            }
-            pairs[key] = metrics.Pair(
-                x, y, clip=work.clip, quantised=work.quantised, spans=tuple(sorted(spans))
-            )
-        done[work] = metrics.measure(work.measure, pairs[key], dict(work.options))
-    return done
+def score_batch(
+    protocols: Sequence[Protocol], prediction: Tensor, target: Tensor
+) -> dict[str, Scores]:
+    """Protocol name to metric to (B, T) scores, of float32 frames (B, T, C, H, W)."""
+    return sorted_out(protocols, do(works_of(protocols), prediction, target))
 
 
 def require_finite(

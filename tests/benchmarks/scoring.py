@@ -1,0 +1,87 @@
+"""Scores 10,000 sequences x 10 frames of 64x64 under all protocols, LPIPS apart.
+
+    python tests/benchmarks/scoring.py [--sequences 10000] [--workers 2]
+
+Prints the wall-clock seconds and the peak memory of the process, and of one with a tenth of the
+sequences, and fails where they exceed 60 s or 1 GiB, or where the peak grows with the sequences.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+GIB = 1 << 30
+SECONDS = 60
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--sequences", type=int, default=10_000)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--child", action="store_true")
+    given = parser.parse_args()
+    if given.child:
+        measure(given.sequences, given.workers)
+        return
+    seconds, peak = in_child(given.sequences, given.workers)
+    _, small = in_child(given.sequences // 10, given.workers)
+    growth = peak - small
+    print(f"{given.sequences} sequences: {seconds:.1f} s, peak {peak / GIB:.3f} GiB")
+    print(f"{given.sequences // 10} sequences: peak {small / GIB:.3f} GiB")
+    faults = []
+    if seconds > SECONDS * given.sequences / 10_000:
+        faults.append(f"more than {SECONDS} s for 10,000 sequences")
+    if peak > GIB:
+        faults.append("more than 1 GiB")
+    if growth > 0.05 * GIB:
+        faults.append(f"the peak grew by {growth >> 20} MiB")
+    sys.exit("; ".join(faults))
+
+
+def in_child(sequences: int, workers: int) -> tuple[float, int]:
+    """Seconds and peak bytes of a fresh process."""
+    command = [sys.executable, __file__, "--child", f"--sequences={sequences}"]
+    done = subprocess.run(
+        [*command, f"--workers={workers}"], check=True, stdout=subprocess.PIPE, text=True
+    )
+    seconds, peak = done.stdout.split()
+    return float(seconds), int(peak)
+
+
+def measure(sequences: int, workers: int) -> None:
+    """Evaluates a predictor that costs nothing; prints seconds and peak bytes."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    import torch
+
+    from benchbench import protocols
+    from benchbench.clip import Clip
+    from benchbench.dataset import Split
+    from benchbench.evaluate import evaluate
+    from benchbench.predictor import Predictor
+
+    class Noise(Predictor):
+        def forward(self, context, horizon):  # type: ignore[no-untyped-def]
+            return context.roll(1, 0) * 0.1 + context * 0.95
+
+        def losses(self, context, target, progress):  # type: ignore[no-untyped-def]
+            raise NotImplementedError
+
+    clips = torch.rand(64, 20, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    split = Split(lambda index: clips[index % 64].roll(index // 64, -1), sequences)
+    asked = [protocols.get(name) for name in protocols.names() if "lpips" not in name]
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        evaluate(Noise(), split, Clip(1, 64, 64, 10, 10), asked, Path(folder), workers=workers)
+        seconds = time.perf_counter() - started
+    print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+
+
+if __name__ == "__main__":
+    main()
