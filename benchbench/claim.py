@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,20 +136,6 @@ class Claim:
             # a full disk still takes a time stamp; 0 means ended
             with contextlib.suppress(OSError):
                 os.utime(self.path, (0, 0))
-
-
-@contextlib.contextmanager
-def claiming(folder: Path, about: Mapping[str, Any] | None = None) -> Iterator[Claim]:
-    """Holds a folder for a while.
-
-    Raises:
-        Held: somebody else is at work in the folder.
-    """
-    claim = Claim(folder, about)
-    try:
-        yield claim
-    finally:
-        claim.release("over")
 
 
 def attempts(folder: Path) -> list[Attempt]:

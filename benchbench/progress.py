@@ -82,11 +82,17 @@ class Display:
         if key in self.tasks:
             self.live.remove_task(self.tasks.pop(key))
         self.live.update(self.overall, completed=self.ended, what=f"{self.ended}/{self.total} done")
+        if outcome.status == "submitted":
+            return  # the executor has said what it submitted
         if outcome.status == "done":
             self._line(f"done {self.ended}/{self.total}: {title(outcome.planned)}")
         else:
             message = f"{outcome.status}: {title(outcome.planned)}: {outcome.message}"
             self._line(f"{message}; log: {outcome.log}")
+
+    def say(self, text: str) -> None:
+        """A line among the bars."""
+        self._line(text)
 
     def _line(self, text: str) -> None:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -100,7 +106,7 @@ class Display:
             return f"step {event['step']}/{event['steps']}, {loss}{validation}{left}"
         if event["phase"] == "test":
             return f"testing {event['done']}/{event['of']}"
-        return ""
+        return f"held by another: {event['message']}" if event["phase"] == "held" else ""
 
     def _left(self, key: str, event: Event) -> str:
         now, step = time.monotonic(), event["step"]

@@ -12,22 +12,25 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from benchbench.plan import Plan, Planned
+    from benchbench.plan import Plan
     from benchbench.record import Store
 
-app = typer.Typer()
+from benchbench.cli.execution import (
+    AnyCode,
+    Chosen,
+    How,
+    Overrides,
+    Results,
+    SuiteFile,
+    Wait,
+    execute,
+    finish,
+    plain_console,
+    planned_suite,
+    show_executor,
+)
 
-SuiteFile = Annotated[
-    Path, typer.Argument(help="Suite file, or the name of a suite that comes with benchbench.")
-]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[KEY=VALUE]...", help="Changes to the suite, as train.steps=100."),
-]
-Results = Annotated[Path, typer.Option(help="Folder of runs and tables.")]
-Chosen = Annotated[
-    str | None, typer.Option("--executor", help="Where to run: inline, local or slurm.")
-]
+app = typer.Typer()
 
 
 @app.command()
@@ -36,34 +39,49 @@ def run(
     overrides: Overrides = None,
     results: Results = Path("results"),
     executor: Chosen = None,
-    dry_run: Annotated[bool, typer.Option(help="Say what would be run, and stop.")] = False,
+    wait: Wait = False,
+    allow_code_change: AnyCode = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would do.")] = False,
 ) -> None:
     """Bring every run of a suite to its record, then print the leaderboard.
 
-    Finished runs are never run again, interrupted ones go on from their checkpoint. Exit status 1
-    if a run failed, 130 if interrupted.
+    Finished runs are never run again, interrupted ones go on from their checkpoint. With slurm the
+    runs are submitted and the command returns. Exit status 1 if a run failed, 130 if interrupted.
     """
-    planned, store = _planned(suite, overrides, results)
-    todo = _todo(planned, store)
-    console = _console()
+    planned, store = planned_suite(suite, overrides, results)
+    todo = [run for run in planned.runs if not store.done(run.spec, planned.suite.protocols)]
+    console = plain_console()
     done = len(planned.runs) - len(todo)
     console.print(f"{planned.suite.name}: {len(todo)} to run, {done} done", highlight=False)
     if dry_run:
         _show(console, planned, store)
+        show_executor(console, planned, todo, executor)
         return
-    statuses = _execute(planned, todo, store, console, executor) if todo else []
-    _table(console, planned, store)
-    if "interrupted" in statuses or len(statuses) < len(todo):
-        console.print("interrupted; the same command goes on from here", highlight=False)
-        raise typer.Exit(130)
-    if "failed" in statuses:
-        raise typer.Exit(1)
+    how = How(executor, wait, allow_code_change)
+    statuses = execute(planned, todo, store, console, how) if todo else []
+    if "submitted" in statuses:
+        follow = f"follow them with: bench status {suite} --results {results}"
+        console.print(follow, highlight=False, soft_wrap=True)
+    else:
+        _table(console, planned, store)
+    finish(console, statuses, len(todo))
 
 
 @app.command()
-def plan(suite: SuiteFile, overrides: Overrides = None, results: Results = Path("results")) -> None:
+def plan(
+    suite: SuiteFile,
+    overrides: Overrides = None,
+    results: Results = Path("results"),
+    executor: Chosen = None,
+    measure: Annotated[
+        bool,
+        typer.Option("--measure", help="Run a few steps of each and estimate hours and memory."),
+    ] = False,
+) -> None:
     """Say what `bench run` would do, and do nothing."""
-    run(suite, overrides, results, dry_run=True)
+    run(suite, overrides, results, executor, dry_run=True)
+    if measure:
+        _measure(suite, overrides, results)
 
 
 @app.command()
@@ -79,56 +97,14 @@ def table(
     from benchbench.errors import SchemaError, nearest
     from benchbench.table import boards, render
 
-    planned, store = _planned(suite, overrides, results)
+    planned, store = planned_suite(suite, overrides, results)
     if style == "rich":
-        _table(_console(), planned, store)
+        _table(plain_console(), planned, store)
         return
     styles = ("markdown", "csv", "latex", "html")
     if style not in styles:
         raise SchemaError(f"--format {style}: no such format{nearest(style, ['rich', *styles])}")
     typer.echo(render(boards(planned, store), style, title=planned.suite.name), nl=False)
-
-
-def _planned(suite: Path, overrides: Sequence[str] | None, results: Path) -> tuple[Plan, Store]:
-    from benchbench.plan import plan as make_plan
-    from benchbench.record import Store
-
-    return make_plan(_suite_file(suite), overrides or ()), Store(results)
-
-
-def _suite_file(suite: Path) -> Path:
-    """The file itself, or the shipped suite of that name."""
-    if suite.exists() or suite.suffix:
-        return suite
-    from importlib import import_module
-
-    for folder in import_module("benchbench.suites").__path__:
-        if (shipped := Path(folder) / f"{suite}.yaml").exists():
-            return shipped
-    return suite
-
-
-def _todo(planned: Plan, store: Store) -> list[Planned]:
-    names = planned.suite.protocols
-    return [run for run in planned.runs if not store.done(run.spec, names)]
-
-
-def _execute(
-    planned: Plan, todo: Sequence[Planned], store: Store, console: Console, executor: str | None
-) -> list[str]:
-    from benchbench.executor.inline import Inline
-    from benchbench.progress import Display
-    from benchbench.run import Settings
-
-    for source in planned.sources:
-        source.dataset.prepare()
-    statuses: list[str] = []
-    with Display(console, len(todo)) as display:
-        settings = Settings.of(planned.suite)
-        for outcome in Inline().run(todo, store, settings, display.event):
-            display.outcome(outcome)
-            statuses.append(outcome.status)
-    return statuses
 
 
 def _show(console: Console, planned: Plan, store: Store) -> None:
@@ -161,9 +137,29 @@ def _table(console: Console, planned: Plan, store: Store) -> None:
     console.print(f"also in {folder}/leaderboard.md, .csv, .tex, .html", highlight=False)
 
 
-def _console() -> Console:
-    """Standard output; wide where it is not a terminal, so that nothing wraps in a file."""
-    from rich.console import Console
+def _measure(suite: Path, overrides: Sequence[str] | None, results: Path) -> None:
+    from rich.table import Table
 
-    console = Console()
-    return console if console.is_terminal else Console(width=200)
+    from benchbench.measure import configurations, measure
+    from benchbench.run import Settings
+
+    planned, _ = planned_suite(suite, overrides, results)
+    console = plain_console()
+    for source in planned.sources:
+        source.dataset.prepare()
+    shown, warnings = Table(), []
+    headings = ("Model", "Dataset", "Device", "s a step", "Validation s", "Test s", "Hours", "GB")
+    for heading in headings:
+        shown.add_column(heading, no_wrap=True)
+    total = 0.0
+    for each in configurations(planned.runs):
+        found = measure(each, Settings.of(planned.suite))
+        times = (found.step_seconds, found.validation_seconds, found.test_seconds, found.hours)
+        told = [f"{value:.3g}" for value in (*times, found.peak_bytes / 2**30)]
+        shown.add_row(each.model, each.dataset, found.device, *told)
+        warnings += [f"{each.model} on {each.dataset}: {text}" for text in found.warnings()]
+        same = [r for r in planned.runs if (r.model, r.dataset) == (each.model, each.dataset)]
+        total += found.hours * len(same)
+    console.print(shown)
+    for line in [f"all {len(planned.runs)} runs: {total:.3g} hours of one device", *warnings]:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)

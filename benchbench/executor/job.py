@@ -32,6 +32,8 @@ log = logging.getLogger("benchbench")
 
 STATE_SECONDS = 2.0
 """Least time between two writings of `state.json` within a phase."""
+CANCELLED = "cancelled"
+"""File that marks a run which a person took from the queue; the next attempt removes it."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -75,6 +77,7 @@ def work(
         if job.store.done(job.planned.spec, job.settings.protocols):
             return job.outcome("done")
         claim = Claim(job.folder, about(device))
+        (job.folder / CANCELLED).unlink(missing_ok=True)
     except Held as error:
         return job.outcome("held", str(error))
     except (OSError, BenchError) as error:
@@ -206,26 +209,27 @@ def _logging_to(path: Path) -> Iterator[None]:
 
 
 class StateFile:
-    """Keeps `state.json` at the run's last event, written seldom within a phase.
+    """Keeps `state.json` at what is known of the run, written seldom within a phase.
 
     It only informs, so a disk that has no room for it stops nothing.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.phase = ""
         self.written = 0.0
+        self.known: dict[str, Any] = {"host": socket.gethostname(), "process": os.getpid()}
+        self.first: tuple[float, int] | None = None
 
     def __call__(self, event: Event) -> None:
         now = time.monotonic()
-        if event["phase"] == self.phase and now - self.written < STATE_SECONDS:
+        if "step" in event:
+            self.first = self.first or (now, event["step"])
+            steps = event["step"] - self.first[1]
+            self.known["seconds_a_step"] = (now - self.first[0]) / steps if steps else None
+        same = event["phase"] == self.known.get("phase")
+        self.known.update(event)
+        if same and now - self.written < STATE_SECONDS:
             return
-        self.phase, self.written = event["phase"], now
-        state: dict[str, Any] = {
-            **event,
-            "updated": time.time(),
-            "host": socket.gethostname(),
-            "process": os.getpid(),
-        }
+        self.written, self.known["updated"] = now, time.time()
         with contextlib.suppress(OSError):
-            write_text(self.path, json.dumps(state))
+            write_text(self.path, json.dumps(self.known))

@@ -1,0 +1,143 @@
+"""What the commands on a suite share: its file, the console, and where its runs are executed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rich.console import Console
+
+    from benchbench.executor import Executor
+    from benchbench.plan import Plan, Planned
+    from benchbench.record import Store
+
+SuiteFile = Annotated[
+    Path, typer.Argument(help="Suite file, or the name of a suite that comes with benchbench.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]...", help="Changes to the suite, as train.steps=100."),
+]
+Results = Annotated[Path, typer.Option(help="Folder of runs and tables.")]
+Chosen = Annotated[
+    str | None,
+    typer.Option(
+        "--executor", help="Where to run: inline, local or slurm; the suite's choice if absent."
+    ),
+]
+Wait = Annotated[bool, typer.Option("--wait", help="With slurm: stay until all runs have ended.")]
+AnyCode = Annotated[
+    bool, typer.Option("--allow-code-change", help="Run even if the code changes meanwhile.")
+]
+
+
+def planned_suite(
+    suite: Path, overrides: Sequence[str] | None, results: Path
+) -> tuple[Plan, Store]:
+    from benchbench.plan import plan as make_plan
+    from benchbench.record import Store
+
+    return make_plan(_suite_file(suite), overrides or ()), Store(results)
+
+
+def _suite_file(suite: Path) -> Path:
+    """The file itself, or the shipped suite of that name."""
+    if suite.exists() or suite.suffix:
+        return suite
+    from importlib import import_module
+
+    for folder in import_module("benchbench.suites").__path__:
+        if (shipped := Path(folder) / f"{suite}.yaml").exists():
+            return shipped
+    return suite
+
+
+def plain_console() -> Console:
+    """Standard output; wide where it is not a terminal, so that nothing wraps in a file."""
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=200)
+
+
+@dataclass(frozen=True)
+class How:
+    """What the command line says of the execution."""
+
+    executor: str | None = None
+    wait: bool = False
+    any_code: bool = False
+
+
+def execute(
+    planned: Plan, todo: Sequence[Planned], store: Store, console: Console, how: How
+) -> list[str]:
+    """Runs or submits; how each ended."""
+    from benchbench.progress import Display
+    from benchbench.run import Settings
+
+    for source in planned.sources:
+        source.dataset.prepare()
+    statuses: list[str] = []
+    with Display(console, len(todo)) as display:
+        chosen = _executor(planned, how, display.say)
+        for outcome in chosen.run(todo, store, Settings.of(planned.suite), display.event):
+            display.outcome(outcome)
+            statuses.append(outcome.status)
+    return statuses
+
+
+def finish(console: Console, statuses: Sequence[str], asked: int) -> None:
+    """Says what is left to do and sets the exit status."""
+    if "interrupted" in statuses or len(statuses) < asked:
+        console.print("interrupted; the same command goes on from here", highlight=False)
+        raise typer.Exit(130)
+    if "failed" in statuses:
+        raise typer.Exit(1)
+
+
+def _executor(planned: Plan, how: How, say: Callable[[str], None]) -> Executor:
+    from benchbench.errors import SchemaError, nearest
+
+    name, suite = how.executor or planned.suite.executor, planned.suite
+    if how.wait and name != "slurm":
+        raise SchemaError(f"--wait: is for the slurm executor, not '{name}'; leave it out")
+    if name == "inline":
+        from benchbench.executor.inline import Inline
+
+        return Inline()
+    if name == "local":
+        from benchbench.executor.local import Local
+
+        return Local(suite.local, any_code=how.any_code)
+    if name == "slurm":
+        from benchbench.executor.slurm import Slurm
+
+        return Slurm(suite.name, wait=how.wait, any_code=how.any_code, say=say)
+    hint = nearest(name, ["inline", "local", "slurm"])
+    raise SchemaError(f"--executor {name}: no such executor{hint}")
+
+
+def show_executor(
+    console: Console, planned: Plan, todo: Sequence[Planned], chosen: str | None
+) -> None:
+    """What each executor would make of the runs."""
+    name = chosen or planned.suite.executor
+    lines = [f"executor {name}"]
+    if name == "local":
+        from benchbench.executor.local import slots
+
+        lines += [f"  {slot}" for slot in slots(planned.suite.local)]
+    if name == "slurm":
+        from benchbench.executor.slurm import arrays, require_time
+
+        require_time(todo)
+        lines += [f"  {line}" for line in arrays(todo)]
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)

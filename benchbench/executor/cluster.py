@@ -1,0 +1,107 @@
+"""Questions to SLURM's own commands, each asked once for all jobs."""
+
+from __future__ import annotations
+
+import getpass
+import re
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchbench.errors import BenchError
+
+ASK_SECONDS = 60.0
+MOST_IDS = 500
+"""Job ids that are put on one command line."""
+
+
+class Unreachable(BenchError):
+    """The scheduler does not answer."""
+
+
+@dataclass(frozen=True)
+class Queued:
+    """A job, or one element of an array, that the scheduler has not done with."""
+
+    job: str
+    """`12`, or `12_3` for an element of an array."""
+    state: str
+    name: str
+    reason: str
+    """Why it waits, as SLURM says it."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether it has yet to start, or to start again."""
+        return self.state in ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT")
+
+
+def queue() -> dict[str, Queued]:
+    """What this user has in the queue, by job.
+
+    Raises:
+        Unreachable: there is no squeue or it gives no answer.
+    """
+    user = getpass.getuser()
+    answer = ask("squeue", "--noheader", "--array", f"--user={user}", "--format=%i|%T|%j|%r")
+    found = {}
+    for line in answer.splitlines():
+        job, state, name, reason = line.split("|", 3)
+        found[job] = Queued(job, state, name, reason)
+    return found
+
+
+def largest_array() -> int:
+    """How many elements one array may have on this cluster."""
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", ask("scontrol", "show", "config"), re.M)
+    return int(found[1]) if found else 1001
+
+
+def cancel(jobs: Sequence[str]) -> None:
+    """Takes jobs from the queue, running or not."""
+    for start in range(0, len(jobs), MOST_IDS):
+        ask("scancel", *jobs[start : start + MOST_IDS])
+
+
+def endings(jobs: Sequence[str]) -> dict[str, str]:
+    """State and exit code of ended jobs where the cluster keeps accounts, else nothing."""
+    found = {}
+    for start in range(0, len(jobs), MOST_IDS):
+        ids = ",".join(jobs[start : start + MOST_IDS])
+        try:
+            answer = ask("sacct", "-n", "-P", "-X", "-j", ids, "-o", "JobID,State,ExitCode")
+        except Unreachable:
+            return {}
+        for line in answer.splitlines():
+            job, state, code = line.split("|")
+            found[job] = state if code in ("0:0", "") else f"{state}, exit code {code}"
+    return found
+
+
+def preempted(job: str) -> bool | None:
+    """Whether the scheduler is taking a running job's place away; None where it does not say."""
+    try:
+        answer = ask("scontrol", "show", "job", job)
+    except Unreachable:
+        return None
+    found = re.search(r"PreemptTime=(\S+)", answer)
+    return found is not None and found[1] not in ("None", "N/A", "Unknown")
+
+
+def ask(*command: str) -> str:
+    """The answer of one of SLURM's commands.
+
+    Raises:
+        Unreachable: it is not there, does not answer, or refuses.
+    """
+    try:
+        answer = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=ASK_SECONDS
+        )
+    except FileNotFoundError:
+        raise Unreachable(f"{command[0]}: no such command; is this a SLURM login node?") from None
+    except subprocess.TimeoutExpired:
+        raise Unreachable(f"{command[0]}: no answer in {ASK_SECONDS:.0f} s") from None
+    if answer.returncode != 0:
+        raise Unreachable(f"{command[0]}: {(answer.stderr or answer.stdout).strip()}")
+    return answer.stdout

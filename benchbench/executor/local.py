@@ -1,0 +1,243 @@
+"""A queue over the devices of this machine: one run at a time on each GPU or CPU slot."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import benchbench
+from benchbench.executor import Outcome, Watch
+from benchbench.executor.job import Job, stopping
+from benchbench.executor.turns import Turns
+from benchbench.plan import Planned
+from benchbench.provenance import digest
+from benchbench.record import Store
+from benchbench.resources import Local as Shares
+
+if TYPE_CHECKING:
+    from benchbench.run import Settings
+
+DEATHS = 3
+"""Workers that may die at one run before it counts as failed."""
+LEAVE_SECONDS = 30.0
+"""Time that an idle worker has to end by itself."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place for one run."""
+
+    gpu: str | None
+    """As in `CUDA_VISIBLE_DEVICES`; None for a slot of the CPU."""
+    threads: int
+
+    @property
+    def device(self) -> str:
+        """As the worker sees it."""
+        return "cpu" if self.gpu is None else "cuda"
+
+    def __str__(self) -> str:
+        place = "CPU slot" if self.gpu is None else f"GPU {self.gpu}"
+        return f"{place}, {self.threads} threads"
+
+    def environment(self) -> dict[str, str]:
+        """Of the worker's process."""
+        return {
+            **search_path(),
+            "CUDA_VISIBLE_DEVICES": self.gpu or "",
+            "OMP_NUM_THREADS": str(self.threads),
+            "MKL_NUM_THREADS": str(self.threads),
+        }
+
+
+def slots(shares: Shares, environment: Mapping[str, str] = os.environ) -> list[Slot]:
+    """The places of this machine as the suite shares them out."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = cores or 1
+    gpus = _gpus(shares, environment)
+    count = len(gpus) or shares.slots or max(1, cores // 4)
+    threads = shares.threads or max(1, cores // count)
+    return [Slot(gpu, threads) for gpu in gpus] or [Slot(None, threads)] * count
+
+
+def _gpus(shares: Shares, environment: Mapping[str, str]) -> list[str]:
+    """GPUs to use, by the names that `CUDA_VISIBLE_DEVICES` takes."""
+    if shares.gpus is not None:
+        return [str(index) for index in shares.gpus]
+    visible = environment.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [name for name in visible.split(",") if name and name != "-1"]
+    import torch
+
+    return [str(index) for index in range(torch.cuda.device_count())]
+
+
+def search_path() -> dict[str, str]:
+    """What lets another process import this very benchbench, and nothing by chance from its cwd."""
+    safe = {"PYTHONSAFEPATH": "1"}
+    root = Path(benchbench.__file__).resolve().parent.parent
+    if str(root) in benchbench.__path__:  # a checkout
+        path = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
+        return {**safe, "PYTHONPATH": os.pathsep.join(path)}
+    return safe
+
+
+class _Seat:
+    """A slot with its worker process, started when first needed and again after a death."""
+
+    def __init__(self, slot: Slot) -> None:
+        self.slot = slot
+        self.job: Job | None = None
+        self.process: subprocess.Popen[bytes] | None = None
+        self.channel: Connection[Any, Any] | None = None
+
+    def give(self, job: Job) -> None:
+        self.job = job
+        if self.channel is None:
+            self.start(job.log)
+        assert self.channel is not None
+        # a worker that died idle shows by the end of its socket
+        with contextlib.suppress(OSError):
+            self.channel.send(job)
+
+    def start(self, log: Path) -> None:
+        self.channel, theirs = multiprocessing.Pipe()
+        log.parent.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "benchbench.executor.worker"]
+        with theirs, log.open("ab") as file:
+            self.process = subprocess.Popen(
+                [*command, str(theirs.fileno()), self.slot.device],
+                env={**os.environ, **self.slot.environment()},
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+
+    def stop(self) -> None:
+        if self.channel is not None:
+            with contextlib.suppress(OSError):
+                self.channel.send(None)
+
+    def leave(self) -> int:
+        """Lets the worker go; its exit status."""
+        assert self.channel is not None
+        assert self.process is not None
+        self.channel.close()
+        try:
+            status = self.process.wait(LEAVE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            status = self.process.wait()
+        self.channel = self.process = self.job = None
+        return status
+
+
+class Local:
+    """Executes runs in worker processes, never more at once than there are devices.
+
+    Args:
+        shares: how the machine is shared out.
+        any_code: whether a change of the code while runs wait is allowed.
+    """
+
+    def __init__(self, shares: Shares, *, any_code: bool = False) -> None:
+        self.slots = slots(shares)
+        self.code = None if any_code else digest()
+
+    def run(
+        self, todo: Sequence[Planned], store: Store, settings: Settings, watch: Watch
+    ) -> Iterator[Outcome]:
+        """Outcomes as they come; after an interruption the remaining runs are left."""
+        store = Store(store.root.resolve())
+        store.root.mkdir(parents=True, exist_ok=True)
+        turns = Turns([Job(planned, store, settings, self.code) for planned in todo], watch)
+        seats = [_Seat(slot) for slot in self.slots]
+        deaths: Counter[str] = Counter()
+        told = False
+        try:
+            with stopping() as stop:
+                while any(seat.job for seat in seats) or (turns and not stop()):
+                    if stop() and not told:
+                        told = True
+                        for seat in seats:
+                            seat.stop()
+                    if not stop():
+                        yield from turns.look()
+                        _fill(seats, turns)
+                    yield from _heard(seats, turns, deaths, watch)
+        finally:
+            _dismiss(seats)
+
+
+def _fill(seats: Sequence[_Seat], turns: Turns) -> None:
+    for seat in seats:
+        if seat.job is None and (job := turns.next()) is not None:
+            seat.give(job)
+
+
+def _dismiss(seats: Sequence[_Seat]) -> None:
+    """Ends the idle workers; those at work stop by themselves when their socket ends."""
+    for seat in seats:
+        if seat.channel is not None and seat.job is None:
+            seat.leave()
+        elif seat.channel is not None:
+            seat.channel.close()
+
+
+def _heard(
+    seats: Sequence[_Seat], turns: Turns, deaths: Counter[str], watch: Watch
+) -> Iterator[Outcome]:
+    """Outcomes of what the workers say within a short while."""
+    busy = {seat.channel: seat for seat in seats if seat.job and seat.channel}
+    if not busy:
+        time.sleep(0.05)
+        return
+    for channel in wait(list(busy), timeout=0.2):
+        seat = busy[channel]  # type: ignore[index]
+        job = seat.job
+        assert job is not None
+        assert seat.channel is not None
+        try:
+            kind, *message = seat.channel.recv()
+        except (EOFError, OSError):
+            outcome = _died(job, seat.leave(), turns, deaths)
+            if outcome is not None:
+                yield outcome
+            continue
+        if kind == "event":
+            watch(job.planned, message[0])
+            continue
+        seat.job = None
+        status, text = message
+        if status == "failed":
+            # whatever is broken in that process is not the next run's trouble
+            seat.leave()
+        if status == "held":
+            turns.set_aside(job, text)
+        else:
+            yield job.outcome(status, text)
+
+
+def _died(job: Job, status: int, turns: Turns, deaths: Counter[str]) -> Outcome | None:
+    """What to do about a worker that died at a run: try again, or give the run up."""
+    key = job.planned.spec.key
+    deaths[key] += 1
+    if deaths[key] < DEATHS:
+        turns.again(job)
+        return None
+    how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
+    hint = "; the machine may be out of memory" if status == -signal.SIGKILL else ""
+    return job.outcome("failed", f"its worker died {DEATHS} times, the last time by {how}{hint}")

@@ -1,0 +1,259 @@
+"""Runs as SLURM jobs through submitit: one array for each distinct request of resources."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import shlex
+import sys
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from benchbench.claim import Claim, Held, file_clock, latest
+from benchbench.errors import BenchError, SchemaError
+from benchbench.executor import Outcome, Watch, cluster, follow
+from benchbench.executor.job import Job
+from benchbench.executor.ledger import FOLDER, Submission, entrusted
+from benchbench.executor.local import search_path
+from benchbench.executor.slurm_job import SlurmJob
+from benchbench.plan import Planned
+from benchbench.provenance import digest
+from benchbench.record import Store
+from benchbench.resources import Slurm as Request
+
+T = TypeVar("T")
+
+LOCK_SECONDS = 0.5
+"""Time between two tries to be the one who submits."""
+LIMITS = ("limit", "MaxSubmit", "MaxArraySize", "Invalid job array specification")
+"""Words of sbatch where the number of jobs is what it minds."""
+IGNORING = 'trap "" USR2; exec "$0" "$@"'
+"""Shell that keeps a signal from killing Python before there is a handler for it."""
+
+
+class Refused(BenchError):
+    """sbatch does not take a job."""
+
+
+@dataclass
+class Slurm:
+    """Gives runs to SLURM, and follows them only if told to wait.
+
+    Args:
+        suite: its name, which the jobs carry.
+        wait: whether to stay until all have ended.
+        any_code: whether jobs may start with other code than that of the submission.
+        say: told in words what was submitted.
+    """
+
+    suite: str
+    wait: bool = False
+    any_code: bool = False
+    say: Callable[[str], None] = lambda _: None
+    given: dict[str, str] = field(default_factory=dict)
+    """Job of each run that is in the queue, by key."""
+
+    def run(
+        self, todo: Sequence[Planned], store: Store, settings: Any, watch: Watch
+    ) -> Iterator[Outcome]:
+        """One outcome for each run: `submitted`, or with `wait` what became of it.
+
+        Raises:
+            Unreachable: the scheduler does not answer.
+            Refused: sbatch takes none of the jobs.
+            SchemaError: a run has no time limit.
+        """
+        require_time(todo)
+        store = Store(store.root.resolve())
+        jobs = {planned.spec.key: Job(planned, store, settings) for planned in todo}
+        with alone(store.root, self.say):
+            held = yield from self.submit(jobs, store)
+        mine = [jobs[key] for key in jobs if key in self.given]
+        if self.wait:
+            yield from follow.follow([*mine, *held], store, watch, self.say)
+            return
+        for job in mine:
+            yield job.outcome("submitted", f"job {self.given[job.planned.spec.key]}")
+        for job in held:
+            yield job.outcome("held", f"held by {latest(job.folder)}")
+
+    def submit(self, jobs: dict[str, Job], store: Store) -> Generator[Outcome, None, list[Job]]:
+        """Submits what neither is in the queue nor held; gives the held ones back."""
+        queue = cluster.queue()
+        known = entrusted(store.root, queue)
+        now = file_clock(store.root)
+        fresh, held = [], []
+        for key, job in jobs.items():
+            if key in known and known[key].queued is not None:
+                self.given[key] = known[key].job or "?"
+            elif (newest := latest(job.folder)) is not None and newest.alive(now):
+                held.append(job)
+            else:
+                fresh.append(job)
+        if self.given:
+            self.say(f"{len(self.given)} in the queue already")
+        if held:
+            self.say(f"{len(held)} being run by another process")
+        refusals: list[str] = []
+        for request, group in groups([job.planned for job in fresh]):
+            chosen = [jobs[planned.spec.key] for planned in group]
+            refusals += self.submit_group(request, chosen, store)
+        missed = [job for job in fresh if job.planned.spec.key not in self.given]
+        if missed and len(missed) == len(jobs):
+            raise Refused(refusals[0])
+        for job in missed:
+            yield job.outcome("failed", refusals[0])
+        return held
+
+    def submit_group(self, request: Request, group: Sequence[Job], store: Store) -> list[str]:
+        """Submits runs with the same request; what sbatch said where it refused."""
+        waiting = split(group, largest() if len(group) > 1 else 1)
+        while waiting:
+            chunk = waiting.pop(0)
+            try:
+                self.sbatch(request, chunk, store)
+            except Refused as error:
+                if len(chunk) == 1 or not any(word in str(error) for word in LIMITS):
+                    return [str(error)]
+                half = len(chunk) // 2
+                waiting[:0] = [chunk[:half], chunk[half:]]
+        return []
+
+    def sbatch(self, request: Request, chunk: Sequence[Job], store: Store) -> None:
+        """Submits one array, or one job alone.
+
+        Raises:
+            Refused: sbatch does not take it.
+        """
+        import submitit
+        from submitit.core.utils import FailedJobError
+        from submitit.helpers import clean_env
+
+        code = digest()
+        keys = [job.planned.spec.key for job in chunk]
+        submission = Submission.new(self.suite, keys, str(request), code)
+        submission.write(store.root)
+        made = [
+            SlurmJob(
+                replace(job, code=None if self.any_code else code),
+                request.seconds,
+                request.signal_delay_s,
+            )
+            for job in chunk
+        ]
+        with clean_env():
+            executor = submitit.AutoExecutor(
+                folder=submission.folder(store.root),
+                cluster="slurm",
+                slurm_max_num_timeout=request.max_num_timeout,
+                slurm_python=f"sh -c {shlex.quote(IGNORING)} {shlex.quote(sys.executable)}",
+            )
+            executor.update_parameters(
+                name=submission.name,
+                slurm_setup=[*exports(), *request.setup],
+                **request.parameters(),
+            )
+            try:
+                # submitit prints what sbatch says, and raises it as well
+                with contextlib.redirect_stderr(io.StringIO()), executor.batch():
+                    entered = [executor.submit(each) for each in made]
+            except FailedJobError as error:
+                replace(submission, refused=True).write(store.root)
+                raise Refused(f"sbatch: {_reason(error)}") from None
+        number = str(entered[0].job_id).split("_")[0]
+        submission = replace(submission, job=number)
+        submission.write(store.root)
+        for index, key in enumerate(keys):
+            self.given[key] = submission.job_of(index) or number
+        self.say(describe(number, len(keys), request))
+
+
+@contextlib.contextmanager
+def alone(root: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """The right to submit, so that two front ends never submit the same run."""
+    folder = root / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    told = False
+    while True:
+        try:
+            claim = Claim(folder)
+            break
+        except Held as error:
+            if not told:
+                say(f"waiting for {error.attempt}, which is submitting too")
+            told = True
+            time.sleep(LOCK_SECONDS)
+    try:
+        yield
+    finally:
+        claim.release("over")
+
+
+def require_time(todo: Sequence[Planned]) -> None:
+    """Raises SchemaError where a run has no time limit."""
+    missing = sorted({planned.model for planned in todo if planned.slurm.timeout_min is None})
+    if missing:
+        raise SchemaError(
+            f"slurm: missing key 'timeout_min' ({', '.join(missing)}); say how long one leg of a "
+            "run may take, as in slurm.timeout_min=4:00 (hours:minutes)"
+        )
+
+
+def groups(runs: Sequence[Planned]) -> list[tuple[Request, list[Planned]]]:
+    """The runs by what they ask for, in order."""
+    found: dict[str, tuple[Request, list[Planned]]] = {}
+    for planned in runs:
+        name = json.dumps(planned.slurm.model_dump(mode="json"), sort_keys=True)
+        found.setdefault(name, (planned.slurm, []))[1].append(planned)
+    return list(found.values())
+
+
+def split(group: Sequence[T], size: int) -> list[list[T]]:
+    """The same in lists of at most `size`."""
+    return [list(group[start : start + size]) for start in range(0, len(group), size)]
+
+
+def arrays(runs: Sequence[Planned]) -> list[str]:
+    """What would be submitted, in words."""
+    size = largest()
+    return [
+        describe(None, len(chunk), request)
+        for request, group in groups(runs)
+        for chunk in split(group, size)
+    ]
+
+
+def largest() -> int:
+    """Most elements of one array."""
+    try:
+        return cluster.largest_array()
+    except cluster.Unreachable as error:
+        logging.getLogger(__name__).warning("%s; taking arrays of 1000", error)
+        return 1000
+
+
+def exports() -> list[str]:
+    """Shell lines at the head of every job."""
+    names = {**search_path(), "SRUN_CPUS_PER_TASK": "$SLURM_CPUS_PER_TASK"}
+    lines = [f'export {name}="{value}"' for name, value in names.items()]
+    return [*lines, 'export OMP_NUM_THREADS="$SLURM_CPUS_PER_TASK"']
+
+
+def describe(job: str | None, count: int, request: Request) -> str:
+    """`array 12: 40 runs, at most 8 at once; each 1 GPU, 4 CPUs, 4:00 h`."""
+    number = f" {job}" if job else ""
+    if count == 1:
+        return f"job{number}: 1 run; {request}"
+    most = min(count, request.array_parallelism)
+    return f"array{number}: {count} runs, at most {most} at once; each {request}"
+
+
+def _reason(error: Exception) -> str:
+    """sbatch's own words in submitit's message."""
+    lines = [line.strip().removeprefix("sbatch: error: ") for line in str(error).splitlines()]
+    return "; ".join(line for line in lines if line)
