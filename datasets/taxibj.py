@@ -46,8 +46,8 @@ from ._taxibj import (
 VERSION = 1
 YEARS = ("BJ13", "BJ14", "BJ15", "BJ16")
 WHERE = (
-    "get it from https://1drv.ms/f/s!Akh6N7xv3uVmhOhDKwx3bm5zpHkDOQ (TaxiBJ of the DeepST "
-    "project) and put it there, or use source: openstl, which can be downloaded"
+    "get them from https://1drv.ms/f/s!Akh6N7xv3uVmhOhDKwx3bm5zpHkDOQ (TaxiBJ of the DeepST "
+    "project) and put them there, or use source: openstl, which can be downloaded"
 )
 
 
@@ -148,12 +148,16 @@ class TaxiBJ:
         Raises:
             DataMissing: naming all that are absent or wrong.
         """
+        missing = [file.path.name for file in self.files() if not file.path.exists()]
         faults = []
+        if missing:
+            faults.append(f"{data_folder() / 'taxibj'}: no {', '.join(missing)}; {WHERE}")
         for file in self.files():
-            try:
-                file.check()
-            except DataMissing as error:
-                faults.append(str(error))
+            if file.path.name not in missing:
+                try:
+                    file.check()
+                except DataMissing as error:
+                    faults.append(str(error))
         if faults:
             raise DataMissing("\n".join(faults))
 

@@ -33,6 +33,9 @@ class Place:
     files: dict[str, bytes] = field(default_factory=dict)
     break_after: dict[str, list[int]] = field(default_factory=dict)
     """For each path: after how many bytes the next answers break off."""
+    hold: dict[str, int] = field(default_factory=dict)
+    """For each path: after how many bytes the next answer waits for `release`."""
+    release: threading.Event = field(default_factory=threading.Event)
     ranges: bool = True
     etags: bool = True
     log: list[tuple[str, str | None]] = field(default_factory=list)
@@ -70,6 +73,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         breaks = self.place.break_after.get(self.path)
         upto = start + breaks.pop(0) if breaks else len(body)
+        if held := self.place.hold.pop(self.path, None):
+            self.wfile.write(body[start:held])
+            self.place.release.wait()
+            self.close_connection = True
+            return
         self.wfile.write(body[start:upto])
         if upto < len(body):
             self.close_connection = True
@@ -299,6 +307,29 @@ def test_two_processes_at_once_download_once(place: Place, data: Path) -> None:
     assert [process.wait() for process in pair] == [0, 0]
     assert place.log == [("/a", None)]
     assert path.read_bytes() == BODY
+
+
+def test_a_download_killed_in_the_middle_is_resumed(place: Place, data: Path) -> None:
+    place.files["/a"] = BODY
+    place.hold["/a"] = 5 * BLOCK
+    code = (
+        "import sys; from pathlib import Path; from benchbench.download import DataFile; "
+        "watch = lambda name, done, total: print(done, flush=True); "
+        "DataFile(Path(sys.argv[1]), (sys.argv[2],), sys.argv[3]).prepare(watch)"
+    )
+    file = a_file(data, f"{place.url}/a")
+    arguments = [sys.executable, "-c", code, str(file.path), f"{place.url}/a", DIGEST]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while int(process.stdout.readline()) < 4 * BLOCK:
+            pass
+        process.kill()
+    place.release.set()
+    kept = (file.path.parent / "a.bin.part").stat().st_size
+    assert kept >= 4 * BLOCK
+    file.prepare()
+    assert place.log[-1] == ("/a", f"bytes={kept}-")
+    assert file.path.read_bytes() == BODY
 
 
 def test_a_changed_file_is_noticed_against_its_published_checksum(data: Path) -> None:

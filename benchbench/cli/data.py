@@ -77,9 +77,11 @@ def show(
     entry = DATASETS.get(name)
     console.print(f"{name}: {entry.citation}", highlight=False, soft_wrap=True)
     _section(console, "options", entry.bind(chosen))
-    with _watching(console) as watch:
+    with watching(console) as watch:
         dataset.prepare(watch)
-    _section(console, "passport", dataset.fingerprint())
+    passport = dataset.fingerprint()
+    passport["splits"] = {k: "endless" if v is None else v for k, v in passport["splits"].items()}
+    _section(console, "passport", passport)
     path = sheet or data_folder() / "sheets" / f"{name}.png"
     write_png(contact_sheet(dataset.split(named), dataset.clip), path)
     console.print(f"picture of {split} clips: {path}", highlight=False, soft_wrap=True)
@@ -123,7 +125,7 @@ def prepare(
     found: list[tuple[str, Dataset]] = []
     for target in targets:
         found += _of_target(target, option)
-    with _watching(console) as watch:
+    with watching(console) as watch:
         prepare_all([dataset for _, dataset in found], watch)
     for name, dataset in found:
         lengths = ", ".join(
@@ -178,7 +180,7 @@ def _said(value: object) -> str:
 
 
 @contextlib.contextmanager
-def _watching(console: Console) -> Iterator[Watch]:
+def watching(console: Console) -> Iterator[Watch]:
     """A bar for each transfer on a terminal, a line for each tenth of it elsewhere."""
     if not console.is_terminal:
         yield _tenths(console)

@@ -133,8 +133,8 @@ def test_all_missing_years_are_named_with_where_to_get_them(taxi_files: Path) ->
     with pytest.raises(DataMissing) as caught:
         build_dataset("taxibj").check()
     message = str(caught.value)
-    assert message.count("no such file; get it from https://1drv.ms/") == 2
-    assert "BJ13_M32x32_T30_InOut.h5" in message
+    wanted = "no BJ13_M32x32_T30_InOut.h5, BJ15_M32x32_T30_InOut.h5; get them from https://1drv.ms/"
+    assert f"{taxi_files}: {wanted}" in message
     assert "BJ14" not in message
 
 
