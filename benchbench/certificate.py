@@ -85,9 +85,11 @@ class Count(Part):
     what: str
     options: dict[str, Any] = Field(default_factory=dict)
     frames: tuple[int, int, int] = (1, 64, 64)
-    trained: int
-    dead: int = 0
-    """Parameters of the original that no gradient reaches, left out of ours."""
+    parameters: int
+    without_gradient: int = 0
+    """Those of them that no gradient can change: kept because the original counts them."""
+    left_out: int = 0
+    """Parameters that the original registers and never uses, and that ours does not have."""
     published: str = ""
 
 

@@ -167,9 +167,9 @@ def test_the_loss_falls_on_one_batch(model: str, options: dict[str, Any]) -> Non
     if not MODELS.get(model).trains:
         return
     predictor, clip = build(model, options)
-    optimizer = torch.optim.Adam(predictor.parameters(), lr=1e-2)
+    optimizer = torch.optim.Adam(predictor.parameters(), lr=3e-3)
     losses = []
-    for _ in range(5):
+    for _ in range(8):
         optimizer.zero_grad()
         loss = total(predictor, clip)
         loss.backward()

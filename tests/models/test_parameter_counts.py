@@ -9,6 +9,7 @@ import torch
 
 from benchbench.certificate import Count, certificate
 from benchbench.clip import Clip
+from benchbench.predictor import Predictor
 from benchbench.registry import MODELS, build_model
 
 CERTIFIED = [
@@ -29,17 +30,23 @@ OPENSTL = {
 SETTINGS = ((64, 3, False), (64, 3, True), (64, 5, False), (64, 5, True), (128, 5, False))
 
 
-def parameters(model: str, frames: tuple[int, ...] = (1, 64, 64), **options: Any) -> int:
+def build(model: str, frames: tuple[int, ...], **options: Any) -> Predictor:
     with torch.device("meta"):
-        predictor = build_model(model, Clip(*frames, 10, 10), **options)
-    return sum(parameter.numel() for parameter in predictor.parameters())
+        return build_model(model, Clip(*frames, 10, 10), **options)
+
+
+def parameters(model: str, frames: tuple[int, ...] = (1, 64, 64), **options: Any) -> int:
+    return sum(parameter.numel() for parameter in build(model, frames, **options).parameters())
 
 
 @pytest.mark.parametrize(
     ("model", "count"), CERTIFIED, ids=[f"{n}: {c.what}" for n, c in CERTIFIED]
 )
 def test_a_certified_count_is_the_models(model: str, count: Count) -> None:
-    assert parameters(model, count.frames, **count.options) == count.trained
+    predictor = build(model, count.frames, **count.options)
+    sizes = {name: parameter.numel() for name, parameter in predictor.named_parameters()}
+    assert sum(sizes.values()) == count.parameters
+    assert sum(sizes[name] for name in predictor.dead_parameters()) == count.without_gradient
 
 
 def test_cms_lstm_has_the_published_size_with_its_unused_scalars() -> None:
