@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -44,17 +45,32 @@ class Checksums:
 
 def checksums(path: Path, *, fresh: bool = False) -> Checksums:
     """The checksums of a file; read again when size or time of change differ, or if `fresh`."""
-    path = path.resolve()
-    stat = path.stat()
-    known = _ledger().get(str(path))
-    same = known is not None and (known.size, known.mtime_ns) == (stat.st_size, stat.st_mtime_ns)
-    if known is not None and same and not fresh:
-        return known
-    md5, sha256 = _read(path)
-    first = known.first if known is not None else sha256
-    found = Checksums(stat.st_size, stat.st_mtime_ns, md5, sha256, first)
-    if found != known:
-        _remember(path, found)
+    return checksums_of([path], fresh=fresh)[path]
+
+
+def checksums_of(paths: Iterable[Path], *, fresh: bool = False) -> dict[Path, Checksums]:
+    """The checksums of several files, with one look at what is known.
+
+    Raises:
+        FileNotFoundError: one is absent.
+    """
+    ledger = _ledger()
+    found, news = {}, {}
+    for path in paths:
+        place = str(path.resolve())
+        stat = path.stat()
+        known = ledger.get(place)
+        mark = (stat.st_size, stat.st_mtime_ns)
+        if known is not None and (known.size, known.mtime_ns) == mark and not fresh:
+            found[path] = known
+            continue
+        md5, sha256 = _read(path)
+        first = known.first if known is not None else sha256
+        found[path] = Checksums(*mark, md5, sha256, first)
+        if found[path] != known:
+            news[place] = found[path]
+    if news:
+        _remember(news)
     return found
 
 
@@ -106,13 +122,12 @@ def _ledger() -> dict[str, Checksums]:
         ) from None
 
 
-def _remember(path: Path, found: Checksums) -> None:
+def _remember(news: dict[str, Checksums]) -> None:
     place = _place()
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(place.with_suffix(".lock")):
-            entries = {key: asdict(value) for key, value in _ledger().items()}
-            entries[str(path)] = asdict(found)
+            entries = {path: asdict(known) for path, known in (_ledger() | news).items()}
             write_text(place, json.dumps(entries, indent=1, sort_keys=True) + "\n")
     except OSError as error:
         log.warning("%s cannot be written (%s): checksums are read anew each time", place, error)

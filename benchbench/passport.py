@@ -6,14 +6,18 @@ A plain dict that JSON can hold. Two runs whose passports are equal saw the same
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from benchbench.checksums import checksums, verify
+from benchbench.checksums import checksums, checksums_of, verify
 from benchbench.clip import Clip
 from benchbench.dataset import Dataset, Split
 from benchbench.download import DataFile, Watch, silent
 from benchbench.errors import DataMissing
+
+MANY = 20
+"""Above this many files a passport keeps one checksum for all of them."""
 
 
 def fingerprint(
@@ -41,7 +45,7 @@ def fingerprint(
         "version": version,
         "generator": generator,
         "clip": vars_of(dataset.clip),
-        "files": {file.path.name: sha256_of(file) for file in files},
+        "files": file_hashes(files),
         "splits": {part: dataset.split(part).length for part in ("train", "val", "test")},
         "test_ids": ids_hash(test),
         "test_first": clip_hash(test, 0),
@@ -60,16 +64,24 @@ def vars_of(clip: Clip) -> dict[str, int]:
     }
 
 
-def sha256_of(file: DataFile) -> str:
-    """The checksum of a file that is there.
+def file_hashes(files: Sequence[DataFile]) -> dict[str, str]:
+    """SHA-256 of each file by its name below their common folder; of many files, one of all.
 
     Raises:
-        DataMissing: it is not.
+        DataMissing: a file is absent.
     """
-    try:
-        return checksums(file.path).sha256
-    except FileNotFoundError:
-        raise DataMissing(file.missing("no such file")) from None
+    if not files:
+        return {}
+    for file in files:
+        if not file.path.exists():
+            raise DataMissing(file.missing("no such file"))
+    common = os.path.commonpath([file.path.parent for file in files])
+    known = checksums_of(file.path for file in files)
+    found = {path.relative_to(common).as_posix(): sums.sha256 for path, sums in known.items()}
+    if len(found) <= MANY:
+        return found
+    lines = "".join(f"{name} {sha256}\n" for name, sha256 in sorted(found.items()))
+    return {f"{len(found)} files": hashlib.sha256(lines.encode()).hexdigest()}
 
 
 def ids_hash(split: Split) -> str:

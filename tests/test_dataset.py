@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from benchbench.clip import Clip
 from benchbench.dataset import Split, data_folder
 from benchbench.download import DataFile
 from benchbench.errors import DataMissing
-from benchbench.passport import clip_hash, ids_hash, prepare, reread
+from benchbench.passport import clip_hash, file_hashes, ids_hash, prepare, reread
 from benchbench.registry import build_dataset
 from benchbench.sheet import FUTURE, contact_sheet, write_png
 
@@ -50,6 +51,26 @@ def test_all_that_is_missing_is_told_at_once(
     assert [line.split(":")[0] for line in lines] == [str(tmp_path / p) for p in "ab"]
 
 
+def test_files_of_the_same_name_are_told_apart_and_many_are_summed_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path / "data"))
+    files = []
+    for i in range(21):
+        path = tmp_path / f"clip{i}" / "000.png"
+        path.parent.mkdir()
+        path.write_bytes(bytes([i]))
+        files.append(DataFile(path, held="own"))
+    some = file_hashes(files[:20])
+    assert set(some) == {f"clip{i}/000.png" for i in range(20)}
+    assert len(set(some.values())) == 20
+    before = file_hashes(files)
+    assert set(before) == {"21 files"}
+    (tmp_path / "clip3" / "000.png").write_bytes(b"other")
+    assert file_hashes(files) != before
+    assert file_hashes([]) == {}
+
+
 def test_rereading_says_what_a_file_was_held_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -62,8 +83,6 @@ def test_rereading_says_what_a_file_was_held_to(
     assert "your own file" in reread(DataFile(path, held="own"))
     stat = path.stat()
     path.write_bytes(b"two")  # the same size, and, put back, the same time
-    import os
-
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     with pytest.raises(DataMissing, match="published file has"):
         reread(DataFile(path, digest=md5))
