@@ -62,6 +62,7 @@ def show(
         return
     _proofs(console, known)
     _counts(console, known)
+    _section(console, "Parameters that no gradient changes, by default", _still(name))
     for title, lines in (
         ("Known bugs of the original", known.bugs),
         ("Departures", known.departures),
@@ -146,6 +147,19 @@ def _counts(console: Console, known: Certificate) -> None:
         )
     console.print()
     console.print(shown)
+
+
+def _still(name: str) -> list[str]:
+    """Names of those parameters, layers taken together, with the reason."""
+    import torch
+
+    from benchbench.clip import Clip
+    from benchbench.registry import build_model
+
+    with torch.device("meta"):
+        dead = build_model(name, Clip(1, 64, 64, 10, 10)).dead_parameters()
+    named = {re.sub(r"\d+", "*", parameter): why for parameter, why in dead.items()}
+    return [f"{parameter}: {why}" for parameter, why in named.items()]
 
 
 def _given(count: Count) -> str:

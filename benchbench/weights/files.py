@@ -42,16 +42,24 @@ def read(path: Path) -> dict[str, Tensor]:
         raise DataMissing(f"{path}: no such file")
     if path.suffix == ".npz":
         return _read_arrays(path)
+    return _unwrap(path, _unpickled(path))
+
+
+def _unpickled(path: Path) -> Any:
+    """What `torch.save` wrote, no code of it run."""
+    with path.open("rb") as file:
+        known = file.read(2) in (b"PK", b"\x80\x02")  # zip, and torch's older pickles
+    if not known:
+        raise DataMissing(f"{path}: not a file of torch.save or numpy.savez")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise SchemaError(
             f"{path}: it holds more than tensors, and pickled code is never run; "
             "save its state_dict alone"
         ) from error
-    except (RuntimeError, EOFError, ValueError) as error:
-        raise DataMissing(f"{path}: not a file of torch.save or numpy.savez") from error
-    return _unwrap(path, content)
+    except (RuntimeError, EOFError, ValueError, LookupError) as error:
+        raise DataMissing(f"{path}: the file is damaged; fetch or make it again") from error
 
 
 def _read_arrays(path: Path) -> dict[str, Tensor]:
@@ -119,15 +127,12 @@ def load(path: Path) -> Imported:
     """Reads a file of `bench weights import`.
 
     Raises:
-        DataMissing: there is no such file, or it is not one of `torch.save`.
+        DataMissing: there is no such file, or it is damaged.
         SchemaError: it is another kind of checkpoint.
     """
     if not path.is_file():
         raise DataMissing(f"{path}: no such file; make it with 'bench weights import'")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise DataMissing(f"{path}: not a file of 'bench weights import'") from error
+    content = _unpickled(path)
     if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
         raise SchemaError(
             f"{path}: not a file of 'bench weights import'; it makes one of a checkpoint"

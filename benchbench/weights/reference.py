@@ -55,7 +55,7 @@ def load_reference(
         model = predictor.built_as[0]
     found = find_source(model, source)
     ours = dict(predictor.state_dict())
-    placed, loaded, faults = _place(found, state)
+    placed, loaded, faults = place(found, state)
     absent = {
         name for name in ours for rule in found.absent if re.fullmatch(rule.name, name)
     } - placed.keys()
@@ -78,10 +78,10 @@ def load_reference(
     return Loaded(loaded.used, loaded.dead, differs)
 
 
-def _place(
+def place(
     source: Source, state: Mapping[str, Any]
 ) -> tuple[dict[str, tuple[str, Tensor]], Loaded, list[str]]:
-    """Our names to (their name, tensor); what was used; what no rule knows."""
+    """A reference's tensors by our names, beside their own; what was used; what fits no rule."""
     placed: dict[str, tuple[str, Tensor]] = {}
     loaded = Loaded({}, {}, {})
     faults = []
