@@ -126,7 +126,7 @@ def _channels(values: Tensor, ch: int | None, mean: bool) -> Tensor:
 
 def _over_channels(values: Tensor) -> Tensor:
     """Sums (C, n) to (n,), channel after channel."""
-    return functools.reduce(torch.add, values)
+    return sum(values[1:], values[0])
 
 
 def _per(values: Tensor, pair: Pair, per: str, ch: int | None) -> Tensor:

@@ -133,13 +133,17 @@ def require_finite(
 
 
 def score_arrays(
-    protocol: Protocol,
+    protocols: Sequence[Protocol],
     prediction: Tensor | npt.ArrayLike,
     target: Tensor | npt.ArrayLike,
     *,
     span: tuple[float, float] | None = (0.0, 1.0),
-) -> Scores:
-    """Metric to (B, T) scores of arrays made anywhere; see `benchbench.protocols.score`."""
+    first: int = 0,
+) -> dict[str, Scores]:
+    """Protocol name to metric to (B, T) scores of arrays; see `benchbench.protocols.score`.
+
+    `first` is the number of the first sequence, for messages.
+    """
     x, y = frames_of("prediction", prediction, span), frames_of("target", target, span)
     if x.shape != y.shape:
         raise Unfit(
@@ -147,25 +151,33 @@ def score_arrays(
         )
     if x.numel() == 0:
         raise Unfit(f"arrays of shape {tuple(x.shape)} hold nothing to score")
-    require_finite(x, y)
+    y = y.to(x.device)
+    require_finite(x, y, first=first)
     if span is None:
-        protocol = _without_range(protocol)
+        protocols = [without_range(protocol) for protocol in protocols]
     elif bool((y < 0).any()) or bool((y > 1).any()):
+        low, high = (span[0] + float(end) * (span[1] - span[0]) for end in (y.min(), y.max()))
         raise Unfit(
-            f"target holds values from {float(y.min()):g} to {float(y.max()):g} where [0, 1] "
-            "stands for the declared range of the data; declare the range it really has"
+            f"target holds values from {low:g} to {high:g}, outside the range of "
+            f"{span[0]:g} to {span[1]:g}; declare the range the data really has"
         )
     T, C, H, W = x.shape[1:]
-    protocol.check(Clip(channels=C, height=H, width=W, context=1, horizon=T))
-    return score_batch([protocol], x, y.to(x.device))[protocol.name]
+    for protocol in protocols:
+        protocol.check(Clip(channels=C, height=H, width=W, context=1, horizon=T))
+    return score_batch(protocols, x, y)
 
 
-def _without_range(protocol: Protocol) -> Protocol:
+def without_range(protocol: Protocol) -> Protocol:
+    """The protocol's metrics that make sense for data of unknown range.
+
+    Raises:
+        Unfit: there are none.
+    """
     kept = tuple(metric for metric in protocol.metrics if not metric.needs_range)
     if not kept:
         raise Unfit(
-            f"{protocol.name}: every one of its metrics needs the range of the data "
-            "(clipping, PSNR, SSIM); declare it"
+            f"{protocol.name}: all of its metrics clip, or need the range of the data as PSNR and "
+            "SSIM do; declare the range"
         )
     return replace(protocol, metrics=kept)
 
@@ -190,7 +202,7 @@ def frames_of(
     if not frames.is_floating_point() and span == (0.0, 1.0):
         raise Unfit(
             f"{what} holds whole numbers ({frames.dtype}), so its range is not [0, 1]; "
-            "declare the range, such as 0 to 255"
+            "declare it, such as 0 to 255"
         )
     if span is None or span == (0.0, 1.0):
         return frames.float()

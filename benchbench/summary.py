@@ -55,11 +55,16 @@ class Summary:
         """Name of its files, without the ending."""
         return f"{self.protocol}-v{self.version}"
 
+    def plain(self) -> dict[str, Any]:
+        """Plain values as JSON has them; numbers that it has not are the text `inf` or `nan`."""
+        spelled: dict[str, Any] = _spell(asdict(self))
+        return spelled
+
 
 def write_summary(folder: Path, summary: Summary) -> Path:
-    """Writes `<folder>/<protocol>-v<n>.json`; numbers that JSON has not are the text `inf`."""
+    """Writes `<folder>/<protocol>-v<n>.json`."""
     path = folder / f"{summary.stem}.json"
-    text = json.dumps(_spell(asdict(summary)), indent=1, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(summary.plain(), indent=1, ensure_ascii=False, allow_nan=False)
     write_text(path, text + "\n")
     return path
 

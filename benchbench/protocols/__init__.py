@@ -70,4 +70,4 @@ def score(
     """
     from benchbench.scoring import score_arrays
 
-    return score_arrays(get(name), prediction, target, span=span)
+    return score_arrays([get(name)], prediction, target, span=span)[name]

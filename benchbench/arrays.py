@@ -1,0 +1,83 @@
+"""Scores of predictions made elsewhere: arrays in `.npy` and `.npz` files."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from benchbench.errors import DataMissing, Unfit
+from benchbench.protocol import Protocol
+from benchbench.rows import rows_in
+from benchbench.scoring import score_arrays, without_range
+from benchbench.summary import Summary, write_summary
+
+BATCH = 32
+
+
+def read(source: str) -> npt.NDArray[Any]:
+    """The array in `FILE.npy`, or in `FILE.npz` if it is the only one, or in `FILE.npz:NAME`.
+
+    Raises:
+        DataMissing: there is no such file or array, or it is not numpy's.
+    """
+    name, _, member = source.partition(".npz:")
+    path = Path(f"{name}.npz" if member else source)
+    try:
+        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise DataMissing(f"{path}: no such file") from None
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DataMissing(f"{path}: not an array of numpy ({error})") from None
+    if isinstance(loaded, np.ndarray):
+        return loaded
+    with loaded:
+        names = ", ".join(loaded.files)
+        if not member and len(loaded.files) == 1:
+            member = loaded.files[0]
+        if member not in loaded.files:
+            asked = f"no array '{member}'" if member else "several arrays"
+            raise DataMissing(f"{path}: {asked}; say {path}:NAME with one of {names}")
+        array: npt.NDArray[Any] = loaded[member]
+        return array
+
+
+def score(
+    prediction: npt.NDArray[Any],
+    target: npt.NDArray[Any],
+    protocols: Sequence[Protocol],
+    folder: Path,
+    *,
+    span: tuple[float, float] | None = (0.0, 1.0),
+) -> dict[str, Summary]:
+    """Scores frames (N, T, C, H, W) or (N, T, H, W) into a folder, as `evaluate` does.
+
+    `span` is the declared range of the data, None where it is not known. Sequences are numbered
+    from 0, which are their ids.
+
+    Raises:
+        Unfit: the arrays cannot be scored; the message says why.
+        DataMissing: a protocol's weight file is absent.
+    """
+    if prediction.shape != target.shape or prediction.ndim not in (4, 5) or not prediction.size:
+        raise Unfit(
+            f"prediction is {prediction.shape} and target {target.shape}; expected two equal "
+            "shapes (N, T, C, H, W) or (N, T, H, W)"
+        )
+    if span is None:
+        protocols = [without_range(protocol) for protocol in protocols]
+    with rows_in(folder, protocols, prediction.shape[1]) as rows:
+        for start in range(0, len(prediction), BATCH):
+            part = slice(start, start + BATCH)
+            scores = score_arrays(protocols, prediction[part], target[part], span=span, first=start)
+            ids = [str(start + index) for index in range(len(prediction[part]))]
+            for one in rows:
+                one.add(ids, scores[one.protocol.name])
+        summaries = {one.protocol.name: one.close() for one in rows}
+    for summary in summaries.values():
+        write_summary(folder, summary)
+    return summaries

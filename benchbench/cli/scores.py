@@ -1,0 +1,217 @@
+"""bench protocols, score and rescore."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from benchbench.protocol import Protocol
+    from benchbench.summary import Summary
+
+app = typer.Typer(no_args_is_help=True)
+protocols_app = typer.Typer(no_args_is_help=False)
+app.add_typer(protocols_app, name="protocols")
+
+
+def _names(incomplete: str) -> list[str]:
+    from benchbench import protocols
+
+    return [name for name in protocols.names() if name.startswith(incomplete)]
+
+
+Named = Annotated[
+    list[str],
+    typer.Option(
+        "--protocol", "-p", help="Name of a protocol; may be given again.", autocompletion=_names
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+@protocols_app.callback(invoke_without_command=True)
+def listing(context: typer.Context) -> None:
+    """List the evaluation protocols, or read one with `show`."""
+    if context.invoked_subcommand is not None:
+        return
+    from benchbench import protocols
+
+    known = [protocols.get(name) for name in protocols.names()]
+    _print_table(
+        ("Name", "Version", "What it computes", "Metrics"),
+        (
+            (p.name, str(p.version), p.title, " ".join(metric.name for metric in p.metrics))
+            for p in known
+        ),
+    )
+    _say("\nOne of them in full: bench protocols show NAME")
+
+
+@protocols_app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="Name of a protocol.", autocompletion=_names)],
+) -> None:
+    """Print a protocol: its metrics and signatures, its source, how it differs from the others."""
+    from benchbench import protocols
+
+    protocol = protocols.get(name)
+    _say(f"{protocol.name}, version {protocol.version}: {protocol.title}")
+    _say(f"source: {protocol.source}\n")
+    _print_table(
+        ("Metric", "Better", "Unit", "Signature", "Same score as"),
+        (
+            (
+                metric.name,
+                metric.better,
+                metric.unit or "–",
+                protocol.signature(metric.name),
+                ", ".join(_same(protocol, metric.name)) or "–",
+            )
+            for metric in protocol.metrics
+        ),
+    )
+    for note in protocol.notes:
+        _say(f"- {note}")
+
+
+def _same(protocol: Protocol, metric: str) -> list[str]:
+    """Other protocols with a metric of the same signature."""
+    from benchbench import protocols
+
+    signature = protocol.signature(metric)
+    others = (protocols.get(name) for name in protocols.names() if name != protocol.name)
+    return [
+        other.name
+        for other in others
+        if signature in (other.signature(known.name) for known in other.metrics)
+    ]
+
+
+@app.command()
+def score(
+    prediction: Annotated[str, typer.Argument(help="PRED.npy, PRED.npz or PRED.npz:NAME.")],
+    target: Annotated[str, typer.Argument(help="The true frames, of the same shape.")],
+    protocol: Named = ["benchbench"],  # noqa: B006 (typer reads it, nothing changes it)
+    data_range: Annotated[
+        tuple[float, float] | None,
+        typer.Option("--range", help="Lowest and highest value the data can have."),
+    ] = None,
+    range_unknown: Annotated[
+        bool, typer.Option("--range-unknown", help="Leave out what needs the range of the data.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the scores of every frame.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score and sign arrays made elsewhere, (N, T, C, H, W) or (N, T, H, W).
+
+    Values are taken to be in [0, 1] unless --range says otherwise; whole numbers must have one.
+    """
+    import contextlib
+    import tempfile
+
+    from benchbench import arrays
+    from benchbench.errors import SchemaError
+
+    if data_range is not None and range_unknown:
+        raise SchemaError("--range and --range-unknown contradict each other; give one")
+    span = None if range_unknown else (data_range or (0.0, 1.0))
+    asked = _asked(protocol)
+    with contextlib.ExitStack() as stack:
+        folder = out or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        summaries = arrays.score(
+            arrays.read(prediction), arrays.read(target), asked, folder, span=span
+        )
+    _print_scores([("", summary) for summary in summaries.values()], as_json)
+    if out is not None and not as_json:
+        _say(f"every frame's scores are in {out}")
+
+
+@app.command()
+def rescore(
+    runs: Annotated[
+        list[str], typer.Argument(help="Folders of runs, or beginnings of their keys.")
+    ],
+    protocol: Named,
+    results: Annotated[Path, typer.Option("--results", help="Folder in which runs lie.")] = Path(
+        "results"
+    ),
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Sequences at a time.")] = 16,
+    workers: Annotated[int, typer.Option("--workers", min=0, help="Scoring threads.")] = 0,
+    device: Annotated[
+        str | None, typer.Option("--device", help="cpu, cuda, cuda:1; a GPU if there is one.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score finished runs under other protocols, from their checkpoints, without training.
+
+    Adds files to each run's scores and changes none.
+    """
+    import torch
+
+    from benchbench.rescore import find, rescore
+
+    asked = _asked(protocol)
+    folders = [find(run, results) for run in runs]
+    place = None if device is None else torch.device(device)
+    rows = []
+    for folder in folders:
+        scores = rescore(folder, asked, batch=batch, device=place, workers=workers)
+        rows += [(str(folder), summary) for summary in scores.values()]
+    _print_scores(rows, as_json)
+
+
+def _asked(names: Iterable[str]) -> list[Protocol]:
+    from benchbench import protocols
+
+    return [protocols.get(name) for name in dict.fromkeys(names)]
+
+
+def _print_scores(rows: list[tuple[str, Summary]], as_json: bool) -> None:
+    """A line a score; `rows` are where each summary is of, and the summary."""
+    if as_json:
+        found = [({"run": run} if run else {}) | summary.plain() for run, summary in rows]
+        typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
+        return
+    lines = []
+    for run, summary in rows:
+        for score in summary.scores.values():
+            value = f"{score.value:.{score.decimals}f}"
+            if score.infinite:
+                value += f" ({score.infinite} perfect)"
+            line = (summary.protocol, score.metric, value, score.unit or "–", score.signature)
+            lines.append((*([run] if run else []), *line))
+    headings = ("Protocol", "Metric", "Value", "Unit", "Signature")
+    _print_table((*(["Run"] if rows[0][0] else []), *headings), lines, right="Value")
+    first = rows[0][1]
+    for run, summary in rows if rows[0][0] else rows[:1]:
+        if run or summary is first:
+            where = f"{run}: " if run else ""
+            counted = f"{summary.sequences} sequences of {summary.frames} frames"
+            _say(f"{where}{counted}, ids {summary.ids_sha256[:12]}")
+
+
+def _print_table(headings: Iterable[str], lines: Iterable[Iterable[str]], right: str = "") -> None:
+    """A table as wide as it needs where output is piped; nothing is cut off."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=1000)
+    shown = Table()
+    for heading in headings:
+        shown.add_column(heading, justify="right" if heading == right else "left", overflow="fold")
+    for line in lines:
+        shown.add_row(*line)
+    console.print(shown, markup=False)
+
+
+def _say(text: str) -> None:
+    typer.echo(text)
