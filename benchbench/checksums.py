@@ -18,8 +18,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from benchbench.atomic import write_text
-from benchbench.dataset import data_folder
 from benchbench.errors import DataMissing
+from benchbench.folder import data_folder
 
 log = logging.getLogger(__name__)
 

@@ -5,15 +5,14 @@ A clip is (T, C, H, W), float32 in [0, 1]: the context frames, then the frames t
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from benchbench.clip import Clip
+from benchbench.folder import data_folder as data_folder
 
 if TYPE_CHECKING:
     from benchbench.download import DataFile
@@ -88,11 +87,3 @@ class Dataset(Protocol):
         Raises:
             DataMissing: it is not prepared.
         """
-
-
-def data_folder() -> Path:
-    """Where downloaded data lies: `$BENCH_DATA`, or `benchbench` in the user's cache folder."""
-    if folder := os.environ.get("BENCH_DATA"):
-        return Path(folder).expanduser()
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "benchbench"

@@ -63,8 +63,8 @@ def show(
     split: Annotated[str, typer.Option(help="Whose clips are pictured.")] = "test",
 ) -> None:
     """Print a dataset's options and passport, and picture a few of its clips."""
-    from benchbench.dataset import data_folder
     from benchbench.errors import UnknownName, nearest
+    from benchbench.folder import data_folder
     from benchbench.registry import DATASETS
     from benchbench.sheet import contact_sheet, write_png
 
@@ -118,7 +118,7 @@ def prepare(
     option: Options = None,
 ) -> None:
     """Download and check what datasets need, once; safe to repeat."""
-    from benchbench.dataset import data_folder
+    from benchbench.folder import data_folder
     from benchbench.passport import prepare as prepare_all
 
     console = _console()
