@@ -26,6 +26,7 @@ from benchbench.weights import (
     save,
     sources,
 )
+from benchbench.weights.sizes import sizes_of
 
 CLIP = Clip(1, 8, 8, 2, 2)
 SIZES: dict[str, Any] = {"hidden": [3, 3], "kernel": 3, "patch": 2}
@@ -70,13 +71,13 @@ def test_all_that_does_not_fit_is_named_and_nothing_is_loaded() -> None:
     with pytest.raises(SchemaError) as caught:
         load_reference(predictor, "thuml", state)
     assert str(caught.value).splitlines() == [
-        "thuml into predrnn: 4 tensors do not fit, and nothing was loaded",
+        "thuml into predrnn: 4 tensors do not fit, and nothing was loaded; "
+        "build it with kernel=5, hidden=[3, 3, 3]",
         "  no rule for 'extra.weight'",
         "  no tensor for 'stack.head.weight'",
         "  'cell_list.0.conv_h.0.weight' gives 'stack.cells.0.of_h.0.weight' the shape 12x3x5x5, "
         "not 12x3x3x3",
         "  no place for 'cell_list.7.conv_h.0.weight', 'stack.cells.7.of_h.0.weight' of ours",
-        "  the widths, kernel, patch, norm or frames of the file are others",
     ]
     assert all(torch.equal(t, before[n]) for n, t in predictor.state_dict().items())
 
@@ -93,13 +94,29 @@ def openstl_convlstm() -> dict[str, Tensor]:
 
 
 def test_a_refusal_says_with_what_options_to_build_the_model() -> None:
-    predictor = build_model("convlstm", CLIP, hidden=[3], kernel=3, patch=2)
+    predictor = build_model("convlstm", CLIP, patch=2)
     with pytest.raises(SchemaError) as caught:
         load_reference(predictor, "openstl", openstl_convlstm())
-    assert str(caught.value).splitlines()[-1] == (
-        "  build it with patch_order=thuml, norm_cell=false, forget_bias=0.0, embed=false, "
-        "head_bias=false, first_scored=1"
+    assert str(caught.value).splitlines()[0] == (
+        "openstl into convlstm: 36 tensors do not fit, and nothing was loaded; build it with "
+        "patch_order=thuml, norm_cell=false, forget_bias=0.0, embed=false, head_bias=false, "
+        "first_scored=1, norm=false, hidden=[3]"
     )
+
+
+def test_a_file_of_another_source_is_recognised() -> None:
+    with pytest.raises(
+        SchemaError, match=r"its names are those of 'thuml' of predrnn or 'openstl'"
+    ):
+        load_reference(build_model("mim", CLIP, **SIZES), "mim", thuml(predrnn()))
+
+
+def test_the_release_of_predrnn_pp_is_told_from_its_tensors() -> None:
+    old = build_model("predrnn_pp", CLIP, **SIZES, cell_conv=False)
+    new = build_model("predrnn_pp", CLIP, **SIZES)
+    for predictor, cell_conv in ((old, False), (new, True)):
+        shown = sizes_of(predictor.state_dict(), channels=1)
+        assert shown == {**SIZES, "norm": True, "cell_conv": cell_conv}
 
 
 def test_tensors_that_the_source_never_uses_are_declared_dead_by_name() -> None:
@@ -219,7 +236,7 @@ def checkpoint(tmp_path: Path) -> Path:
 def test_a_checkpoint_becomes_a_file_that_builds_the_predictor(
     checkpoint: Path, tmp_path: Path
 ) -> None:
-    imported, _ = import_reference("predrnn", "thuml", checkpoint, CLIP, SIZES)
+    imported, _ = import_reference("predrnn", "thuml", checkpoint, CLIP, {})
     save(tmp_path / "ours.pt", imported)
     plain = torch.load(tmp_path / "ours.pt", weights_only=True)
     assert plain["model"] == "predrnn"

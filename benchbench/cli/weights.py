@@ -71,9 +71,10 @@ def import_(
 ) -> None:
     """Turn a reference's checkpoint into a file that a suite can name as `weights`.
 
-    Options that the source needs are set; widths, kernel, patch and norm are the checkpoint's own
-    and must be given where they are not our defaults.
+    Widths, kernel, norm and patch are read from its tensors, and what else the source needs is
+    set; an option given here wins.
     """
+    from benchbench.registry import MODELS
     from benchbench.weights import import_reference, save
 
     imported, loaded = import_reference(model, source, file, _clip(clip), _options(option))
@@ -84,8 +85,11 @@ def import_(
         reasons.setdefault(why, []).append(name)
     for why, names in reasons.items():
         typer.echo(f"  {len(names)} left out, {why}: {', '.join(names)}")
+    default = MODELS.get(model).bind({})
+    changed = {k: v for k, v in imported.options.items() if v != default[k]}
+    told = ", ".join(f"{name}: {_written(value)}" for name, value in changed.items())
     typer.echo(f"wrote {out} ({imported.clip})")
-    typer.echo(f"in a suite: {{name: {model}, weights: {out}}}")
+    typer.echo(f"in a suite: {{name: {model}, options: {{{told}}}, weights: {out}}}")
 
 
 def _clip(text: str) -> Clip:

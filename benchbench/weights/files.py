@@ -18,12 +18,13 @@ import torch
 from torch import Tensor
 
 from benchbench.atomic import replacing
-from benchbench.certificate import options_for
+from benchbench.certificate import find_source, options_for
 from benchbench.clip import Clip
 from benchbench.errors import DataMissing, SchemaError
 from benchbench.predictor import Predictor
-from benchbench.registry import build_model
-from benchbench.weights.reference import Loaded, load_reference
+from benchbench.registry import MODELS, build_model
+from benchbench.weights.reference import Loaded, load_reference, place
+from benchbench.weights.sizes import sizes_of
 
 FORMAT = 1
 
@@ -143,13 +144,22 @@ def load(path: Path) -> Imported:
 def import_reference(
     model: str, source: str, path: Path, clip: Clip, options: Mapping[str, Any]
 ) -> tuple[Imported, Loaded]:
-    """A reference's checkpoint in our predictor, built with the source's options and the given.
+    """A reference's checkpoint in our predictor.
+
+    It is built with the options given, else the sizes that the tensors show, else the source's
+    options, else our defaults.
 
     Raises:
         BenchError: the model, source, file or options are not known or do not fit.
     """
-    predictor = build_model(model, clip, **{**options_for(model, source), **options})
-    loaded = load_reference(predictor, source, read(path))
+    wanted = options_for(model, source)
+    state = read(path)
+    placed, _, _ = place(find_source(model, source), state)
+    shown = sizes_of({name: tensor for name, (_, tensor) in placed.items()}, channels=clip.channels)
+    known = MODELS.get(model).options
+    wanted |= {name: size for name, size in shown.items() if name in known}
+    predictor = build_model(model, clip, **{**wanted, **options})
+    loaded = load_reference(predictor, source, state)
     assert predictor.built_as is not None
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     bound = predictor.built_as[1]

@@ -15,6 +15,7 @@ from torch import Tensor
 from benchbench.certificate import Rule, Source, find_source
 from benchbench.errors import SchemaError
 from benchbench.predictor import Predictor
+from benchbench.weights.sizes import belongs_to, sizes_of
 
 # what the sources call the two tensors of a convolution or norm
 _PARTS = {"kernel": "weight", "gamma": "weight", "s": "weight", "beta": "bias", "b": "bias"}
@@ -69,7 +70,9 @@ def load_reference(
             )
     differs = _differences(found, predictor)
     if faults:
-        raise SchemaError(_refusal(f"{source} into {model}", faults, differs))
+        count = f"{len(faults)} tensors do not fit, and nothing was loaded"
+        hint = _hint(predictor, state, placed, differs)
+        raise SchemaError("\n  ".join([f"{source} into {model}: {count}; {hint}", *faults]))
     predictor.load_state_dict({**ours, **{name: tensor for name, (_, tensor) in placed.items()}})
     for name, (wanted, given) in differs.items():
         logging.getLogger(__name__).warning(
@@ -156,14 +159,23 @@ def _differences(source: Source, predictor: Predictor) -> dict[str, tuple[Any, A
     }
 
 
-def _refusal(where: str, faults: Sequence[str], differs: Mapping[str, tuple[Any, Any]]) -> str:
-    lines = [f"{where}: {len(faults)} tensors do not fit, and nothing was loaded", *faults]
+def _hint(
+    predictor: Predictor,
+    state: Mapping[str, Any],
+    placed: Mapping[str, tuple[str, Tensor]],
+    differs: Mapping[str, tuple[Any, Any]],
+) -> str:
+    """What would be right: another source, or other options."""
+    if not placed:
+        others = belongs_to(state)
+        return f"its names are those of {' or '.join(others)}" if others else "another file"
     needed = {name: wanted for name, (wanted, _) in differs.items()}
+    built = predictor.built_as[1] if predictor.built_as else {}
+    sizes = sizes_of({name: tensor for name, (_, tensor) in placed.items()})
+    needed |= {name: size for name, size in sizes.items() if built.get(name, size) != size}
     if needed:
-        lines.append(f"build it with {_written(needed)}")
-    else:
-        lines.append("the widths, kernel, patch, norm or frames of the file are others")
-    return "\n  ".join(lines)
+        return f"build it with {_written(needed)}"
+    return "the patch or the frames of the file are others, or it is not whole"
 
 
 def _written(options: Mapping[str, Any]) -> str:

@@ -94,11 +94,12 @@ def test_a_checkpoint_is_imported(tmp_path: Path) -> None:
     torch.save(state, theirs)
     out = run(
         "weights", "import", "predrnn", str(theirs), "--from", "thuml", "--out", str(ours),
-        "--clip", "2,16,16,3,4", "-o", "hidden=[4]", "-o", "patch=2", "-o", "norm=false",
+        "--clip", "2,16,16,3,4", "-o", "forget_bias=1.0",
         app=weights.app,
     ).output  # fmt: skip
     assert "6 tensors of thuml are now predrnn's" in out
-    assert f"{{name: predrnn, weights: {ours}}}" in out
+    told = "hidden: [4], patch: 2, norm: false"
+    assert f"{{name: predrnn, options: {{{told}}}, weights: {ours}}}" in out
     loaded = load(ours)
     assert loaded.clip == clip
     for name, tensor in predictor.state_dict().items():
