@@ -104,6 +104,8 @@ class Certificate(Part):
     not_followed: tuple[str, ...] = ()
     unproved: tuple[str, ...] = ()
     """What no reference exists for."""
+    training: tuple[str, ...] = ()
+    """How the sources train it."""
     sources: dict[str, Source] = Field(default_factory=dict)
 
 
@@ -118,7 +120,7 @@ def certificate(model: str) -> Certificate | None:
     module = sys.modules[MODELS.get(model).build.__module__]
     if module.__file__ is None:
         return None
-    path = Path(module.__file__).with_suffix(".yaml")
+    path = Path(module.__file__).with_name(f"{model}.yaml")
     if not path.is_file():
         return None
     try:

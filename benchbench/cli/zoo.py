@@ -68,6 +68,7 @@ def show(
         ("Departures", known.departures),
         ("Deliberately not followed", known.not_followed),
         ("Proved by nothing", known.unproved),
+        ("How the sources train it", known.training),
     ):
         _section(console, title, lines)
     _section(

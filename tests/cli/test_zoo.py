@@ -44,7 +44,13 @@ def test_a_certificate_is_shown_whole(name: str) -> None:
     known = certificate(name)
     assert known is not None
     out = run("models", "show", name).output
-    for line in (*known.bugs, *known.departures, *known.not_followed, *known.unproved):
+    for line in (
+        *known.bugs,
+        *known.departures,
+        *known.not_followed,
+        *known.unproved,
+        *known.training,
+    ):
         assert line in out
     for count in known.counts:
         assert f"{count.parameters:,}" in out
