@@ -1,0 +1,210 @@
+"""bench protocols, score and rescore."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from torch import Tensor
+from typer.testing import CliRunner, Result
+
+from benchbench import protocols, rescore
+from benchbench.cli.scores import app
+from benchbench.clip import Clip
+from benchbench.dataset import Split
+from benchbench.errors import BenchError, DataMissing, SchemaError, Unfit, UnknownName
+from benchbench.predictor import Predictor, Progress
+
+CLIP = Clip(channels=1, height=16, width=16, context=2, horizon=3)
+
+
+def bench(*arguments: object) -> Result:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+@pytest.fixture
+def arrays(tmp_path: Path) -> tuple[Path, Path]:
+    generator = np.random.default_rng(0)
+    target = generator.random((70, 2, 1, 9, 9), dtype=np.float32)
+    np.save(tmp_path / "target.npy", target)
+    np.save(tmp_path / "pred.npy", target * 0.9)
+    return tmp_path / "pred.npy", tmp_path / "target.npy"
+
+
+def test_protocols_lists_them_all() -> None:
+    output = bench("protocols").output
+    for name in protocols.names():
+        assert name in output
+        assert protocols.get(name).title in output
+
+
+@pytest.mark.parametrize("name", protocols.names())
+def test_show_prints_signatures_source_and_notes(name: str) -> None:
+    output = bench("protocols", "show", name).output
+    protocol = protocols.get(name)
+    assert protocol.source in output
+    for metric in protocol.metrics:
+        assert protocol.signature(metric.name) in output
+    for note in protocol.notes:
+        assert note in output
+
+
+def test_a_protocol_that_is_not_there_is_named_with_the_nearest() -> None:
+    with pytest.raises(UnknownName, match="did you mean 'predrnn'"):
+        bench("protocols", "show", "predrn")
+
+
+def test_score_signs_arrays_made_elsewhere(arrays: tuple[Path, Path]) -> None:
+    output = bench("score", *arrays, "-p", "benchbench", "-p", "openstl").output
+    scores = protocols.score("openstl", *(np.load(path) for path in arrays))
+    assert protocols.get("openstl").signature("ssim") in output
+    assert f"{scores['ssim'].mean():.4f}" in output
+    assert "70 sequences of 2 frames" in output
+
+
+def test_score_writes_what_a_run_would(arrays: tuple[Path, Path], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    printed = json.loads(bench("score", *arrays, "--out", out, "--json").output)
+    assert sorted(path.name for path in out.iterdir()) == [
+        "benchbench-v1.json",
+        "benchbench-v1.parquet",
+    ]
+    assert printed == [json.loads((out / "benchbench-v1.json").read_text())]
+    expected = protocols.score("benchbench", *(np.load(path) for path in arrays))
+    assert printed[0]["scores"]["mse"]["value"] == pytest.approx(expected["mse"].mean())
+
+
+def test_score_reads_npz_and_asks_which_array(arrays: tuple[Path, Path], tmp_path: Path) -> None:
+    pair = tmp_path / "pair.npz"
+    np.savez(pair, p=np.load(arrays[0]), g=np.load(arrays[1]))
+    both = bench("score", f"{pair}:p", f"{pair}:g", "--json").output
+    assert both == bench("score", *arrays, "--json").output
+    with pytest.raises(DataMissing, match=r"several arrays; say .*pair\.npz:NAME with one of p, g"):
+        bench("score", pair, arrays[1])
+    with pytest.raises(DataMissing, match="no array 'x'"):
+        bench("score", f"{pair}:x", arrays[1])
+
+
+def test_score_refuses_ranges_that_are_not_declared(tmp_path: Path) -> None:
+    eight = np.random.default_rng(0).integers(0, 256, (2, 2, 9, 9), dtype=np.uint8)
+    path = tmp_path / "eight.npy"
+    np.save(path, eight)
+    with pytest.raises(Unfit, match="whole numbers"):
+        bench("score", path, path)
+    assert "1.0000" in bench("score", path, path, "--range", 0, 255).output
+    output = bench("score", path, path, "--range-unknown", "-p", "openstl").output
+    assert "mse" in output
+    assert "psnr" not in output
+    with pytest.raises(SchemaError, match="contradict"):
+        bench("score", path, path, "--range-unknown", "--range", 0, 255)
+
+
+def test_score_names_files_that_are_missing_or_no_arrays(tmp_path: Path) -> None:
+    (tmp_path / "text.npy").write_text("no array")
+    with pytest.raises(DataMissing, match=r"none\.npy: no such file"):
+        bench("score", tmp_path / "none.npy", tmp_path / "none.npy")
+    with pytest.raises(DataMissing, match="not an array of numpy"):
+        bench("score", tmp_path / "text.npy", tmp_path / "text.npy")
+
+
+class Last(Predictor):
+    """Repeats the last frame."""
+
+    def forward(self, context: Tensor, horizon: int) -> Tensor:
+        return context[:, -1:].repeat(1, horizon, 1, 1, 1)
+
+    def losses(self, context: Tensor, target: Tensor, progress: Progress) -> dict[str, Tensor]:
+        raise NotImplementedError
+
+
+class Noise:
+    """A dataset of seeded noise."""
+
+    clip = CLIP
+
+    def split(self, name: str) -> Split:
+        assert name == "test"
+
+        def clip_at(index: int) -> Tensor:
+            return torch.rand(CLIP.shape, generator=torch.Generator().manual_seed(index))
+
+        return Split(clip_at, 5)
+
+    def check(self) -> None:
+        pass
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two finished runs and one that is not, whose models are built by a stand-in."""
+    monkeypatch.setattr(rescore, "load_run", lambda folder: (Last(), Noise()))
+    for name in ("seed0-abc123", "seed1-abd456", "seed2-fff000"):
+        folder = tmp_path / "results" / "runs" / "noise" / "last" / name
+        folder.mkdir(parents=True)
+        (folder / "spec.yaml").write_text(yaml.safe_dump({"train": {"precision": "fp32"}}))
+        if "fff" not in name:
+            (folder / "record.json").write_text("{}")
+    return tmp_path / "results"
+
+
+def held(folder: Path) -> dict[Path, tuple[bytes, int]]:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+
+def test_rescore_adds_files_and_changes_none(results: Path) -> None:
+    bench("rescore", "abc1", "-p", "benchbench", "--results", results)
+    before = held(results)
+    output = bench("rescore", "abc1", "-p", "benchbench", "-p", "mim", "--results", results).output
+    after = held(results)
+    assert {path: after[path] for path in before} == before
+    assert sorted(path.name for path in after.keys() - before.keys()) == [
+        "mim-v1.json",
+        "mim-v1.parquet",
+    ]
+    assert protocols.get("mim").signature("mae") in output
+    assert str(results / "runs/noise/last/seed0-abc123") in output
+
+
+def test_rescore_takes_several_runs_by_folder_or_key(results: Path) -> None:
+    folder = results / "runs/noise/last/seed1-abd456"
+    arguments = ("-p", "e3d_lstm", "--results", results, "--workers", 2, "--json")
+    found = json.loads(bench("rescore", folder, "abc123", *arguments).output)
+    assert [each["run"] for each in found] == [
+        str(folder),
+        str(results / "runs/noise/last/seed0-abc123"),
+    ]
+    assert found[0]["sequences"] == 5
+
+
+@pytest.mark.parametrize(
+    ("run", "error", "says"),
+    [
+        ("ab", UnknownName, "begins the keys of 2 runs"),
+        ("abc124", UnknownName, "did you mean 'abc123'"),
+        ("", UnknownName, "neither a run's folder"),
+        ("fff", DataMissing, "not finished"),
+    ],
+)
+def test_runs_that_cannot_be_rescored_are_named(
+    results: Path, run: str, error: type[BenchError], says: str
+) -> None:
+    with pytest.raises(error, match=says):
+        bench("rescore", run, "-p", "openstl", "--results", results)
+
+
+def test_weights_that_are_missing_are_named_before_predicting(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(Last, "forward", lambda *_: pytest.fail("it predicted"))
+    with pytest.raises(Unfit, match="too small for LPIPS"):
+        bench("rescore", "abc", "-p", "lpips_alex", "--results", results)
+    monkeypatch.setattr(Noise, "clip", Clip(1, 64, 64, 2, 3))
+    with pytest.raises(DataMissing, match="squeezenet1_1"):
+        bench("rescore", "abc", "-p", "lpips_squeeze", "--results", results)
