@@ -182,6 +182,11 @@ def _machine() -> dict[str, str]:
     return {"host": socket.gethostname(), "boot": boot, "space": space}
 
 
+def here(attempt: Attempt) -> bool:
+    """Whether an attempt is, or was, this machine's."""
+    return all(attempt.facts.get(name) == value for name, value in _machine().items())
+
+
 def _lives(facts: Mapping[str, Any]) -> bool | None:
     """Whether the process of an attempt lives; None where this machine cannot know."""
     here = _machine()

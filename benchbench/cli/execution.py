@@ -43,10 +43,10 @@ def planned_suite(
     from benchbench.plan import plan as make_plan
     from benchbench.record import Store
 
-    return make_plan(_suite_file(suite), overrides or ()), Store(results)
+    return make_plan(suite_file(suite), overrides or ()), Store(results)
 
 
-def _suite_file(suite: Path) -> Path:
+def suite_file(suite: Path) -> Path:
     """The file itself, or the shipped suite of that name."""
     if suite.exists() or suite.suffix:
         return suite

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import logging
+import os
 import shlex
 import sys
 import time
@@ -146,7 +147,9 @@ class Slurm:
             )
             for job in chunk
         ]
-        with clean_env():
+        configuration = {name: os.environ[name] for name in ("SLURM_CONF",) if name in os.environ}
+        with clean_env():  # a job's own variables, where this runs in one
+            os.environ.update(configuration)
             executor = submitit.AutoExecutor(
                 folder=submission.folder(store.root),
                 cluster="slurm",
