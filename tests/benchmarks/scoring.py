@@ -30,10 +30,13 @@ def main() -> None:
     if given.child:
         measure(given.sequences, given.workers)
         return
-    seconds, peak = in_child(given.sequences, given.workers)
-    _, small = in_child(given.sequences // 10, given.workers)
+    seconds, processor, peak = in_child(given.sequences, given.workers)
+    _, _, small = in_child(given.sequences // 10, given.workers)
     growth = peak - small
-    print(f"{given.sequences} sequences: {seconds:.1f} s, peak {peak / GIB:.3f} GiB")
+    print(
+        f"{given.sequences} sequences: {seconds:.1f} s ({processor:.1f} s of processor time, "
+        f"of {given.workers} workers), peak {peak / GIB:.3f} GiB"
+    )
     print(f"{given.sequences // 10} sequences: peak {small / GIB:.3f} GiB")
     faults = []
     if seconds > SECONDS * given.sequences / 10_000:
@@ -45,14 +48,14 @@ def main() -> None:
     sys.exit("; ".join(faults))
 
 
-def in_child(sequences: int, workers: int) -> tuple[float, int]:
-    """Seconds and peak bytes of a fresh process."""
+def in_child(sequences: int, workers: int) -> tuple[float, float, int]:
+    """Seconds, processor seconds and peak bytes of a fresh process."""
     command = [sys.executable, __file__, "--child", f"--sequences={sequences}"]
     done = subprocess.run(
         [*command, f"--workers={workers}"], check=True, stdout=subprocess.PIPE, text=True
     )
-    seconds, peak = done.stdout.split()
-    return float(seconds), int(peak)
+    seconds, processor, peak = done.stdout.split()
+    return float(seconds), float(processor), int(peak)
 
 
 def measure(sequences: int, workers: int) -> None:
@@ -77,10 +80,10 @@ def measure(sequences: int, workers: int) -> None:
     split = Split(lambda index: clips[index % 64].roll(index // 64, -1), sequences)
     asked = [protocols.get(name) for name in protocols.names() if "lpips" not in name]
     with tempfile.TemporaryDirectory() as folder:
-        started = time.perf_counter()
+        started, used = time.perf_counter(), time.process_time()
         evaluate(Noise(), split, Clip(1, 64, 64, 10, 10), asked, Path(folder), workers=workers)
-        seconds = time.perf_counter() - started
-    print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+        seconds, used = time.perf_counter() - started, time.process_time() - used
+    print(seconds, used, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 
 if __name__ == "__main__":
