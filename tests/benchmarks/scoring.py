@@ -2,7 +2,7 @@
 
     python tests/benchmarks/scoring.py [--sequences 10000] [--workers 2]
 
-Prints the wall-clock seconds and the peak memory of the process, and of one with a tenth of the
+Prints the wall-clock seconds and the peak memory of the process, and of one with a quarter of the
 sequences, and fails where they exceed 60 s or 1 GiB, or where the peak grows with the sequences.
 """
 
@@ -31,13 +31,13 @@ def main() -> None:
         measure(given.sequences, given.workers)
         return
     seconds, processor, peak = in_child(given.sequences, given.workers)
-    _, _, small = in_child(given.sequences // 10, given.workers)
+    _, _, small = in_child(given.sequences // 4, given.workers)
     growth = peak - small
     print(
         f"{given.sequences} sequences: {seconds:.1f} s ({processor:.1f} s of processor time, "
         f"of {given.workers} workers), peak {peak / GIB:.3f} GiB"
     )
-    print(f"{given.sequences // 10} sequences: peak {small / GIB:.3f} GiB")
+    print(f"{given.sequences // 4} sequences: peak {small / GIB:.3f} GiB")
     faults = []
     if seconds > SECONDS * given.sequences / 10_000:
         faults.append(f"more than {SECONDS} s for 10,000 sequences")
