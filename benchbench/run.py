@@ -140,7 +140,7 @@ class Run:
         if self.planned.weights is not None:
             from benchbench import weights
 
-            predictor.load_state_dict(weights.load(self.planned.weights).state_dict)
+            weights.load(self.planned.weights).load_into(predictor)
         result = Result(predictor.state_dict(), step=0, validation_mse=None, seconds=0.0)
         checkpoint.save(self.folder, result.to_state())
         return result

@@ -251,6 +251,39 @@ def test_a_checkpoint_becomes_a_file_that_builds_the_predictor(
         assert torch.equal(again.build()(context, 2), reference(context, 2))
 
 
+def imported_predrnn() -> Imported:
+    predictor = predrnn()
+    assert predictor.built_as is not None
+    options = predictor.built_as[1]
+    return Imported("predrnn", options, CLIP, "thuml", "0" * 64, predictor.state_dict())
+
+
+def test_imported_weights_enter_the_model_that_a_suite_builds(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    imported = imported_predrnn()
+    predictor = predrnn(forget_bias=0.5)
+    imported.load_into(predictor)
+    assert "imported from thuml had forget_bias: 1.0" in caplog.text
+    for name, tensor in predictor.state_dict().items():
+        assert torch.equal(tensor, imported.state_dict[name])
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "words"),
+    [
+        ("predrnn", {"hidden": [4, 4]}, r"give it the options hidden: \[3, 3\]"),
+        ("mim", {}, "name 'predrnn' in the suite"),
+    ],
+)
+def test_imported_weights_that_do_not_fit_say_what_would(
+    model: str, options: dict[str, Any], words: str
+) -> None:
+    predictor = build_model(model, CLIP, **{**SIZES, **options})
+    with pytest.raises(SchemaError, match=words):
+        imported_predrnn().load_into(predictor)
+
+
 def test_npz_files_and_wrapped_names_are_read(tmp_path: Path) -> None:
     state = thuml(predrnn())
     np.savez(tmp_path / "a.npz", step=np.array(3), **{k: v.numpy() for k, v in state.items()})

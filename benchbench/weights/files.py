@@ -6,6 +6,7 @@ Nothing here runs pickled code: checkpoints are read as tensors only.
 from __future__ import annotations
 
 import hashlib
+import logging
 import pickle
 import zipfile
 from collections.abc import Mapping
@@ -115,6 +116,29 @@ class Imported:
         predictor = build_model(self.model, self.clip, **self.options)
         predictor.load_state_dict(self.state_dict)
         return predictor
+
+    def load_into(self, predictor: Predictor) -> None:
+        """Copies the weights into a predictor of `build_model`.
+
+        Other options that fit the tensors are allowed, with a warning.
+
+        Raises:
+            SchemaError: it is another model, or its options make other tensors.
+        """
+        model, options = predictor.built_as or (self.model, self.options)
+        where = f"weights of {self.model}, imported from {self.source}"
+        if model != self.model:
+            raise SchemaError(f"{where}: the model is '{model}'; name '{self.model}' in the suite")
+        differs = [
+            f"{name}: {value}" for name, value in self.options.items() if options[name] != value
+        ]
+        mine = {name: tensor.shape for name, tensor in predictor.state_dict().items()}
+        if mine != {name: tensor.shape for name, tensor in self.state_dict.items()}:
+            others = f"give it the options {', '.join(differs)}" if differs else f"use {self.clip}"
+            raise SchemaError(f"{where}: they do not fit the model as it is built; {others}")
+        if differs:
+            logging.getLogger(__name__).warning("%s had %s", where, ", ".join(differs))
+        predictor.load_state_dict(self.state_dict)
 
 
 def save(path: Path, imported: Imported) -> None:
