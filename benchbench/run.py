@@ -94,8 +94,8 @@ class Run:
         dataset = registry.build_dataset(spec.dataset, **spec.dataset_options)
         train = Train.model_validate(spec.train) if spec.train else None
         _seed(spec.seed, deterministic=train is None or train.deterministic)
-        build = registry.MODELS.get(spec.model).build
-        predictor = build(dataset.clip, **spec.model_options).to(self.device)
+        predictor = registry.build_model(spec.model, dataset.clip, **spec.model_options)
+        predictor.to(self.device)
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         result = self.trained(predictor, dataset, train) if train else self.imported(predictor)

@@ -125,7 +125,9 @@ class Imported:
         Raises:
             SchemaError: it is another model, or its options make other tensors.
         """
-        model, options = predictor.built_as or (self.model, self.options)
+        if predictor.built_as is None:
+            raise SchemaError("the predictor was not made by build_model; its options are unknown")
+        model, options = predictor.built_as
         where = f"weights of {self.model}, imported from {self.source}"
         if model != self.model:
             raise SchemaError(f"{where}: the model is '{model}'; name '{self.model}' in the suite")
