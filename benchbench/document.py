@@ -27,14 +27,15 @@ class Document:
     path: Path
     value: Any
     lines: dict[Where, int]
-    """Line of each value, from 1; values that came from the command line have none."""
+    """Line of each value, from 1; 0 for what came from the command line."""
 
     def locate(self, where: Where) -> str:
         """`line 12, train.lr`: the place of a value, or of the nearest one above it."""
         name = dotted(where)
         for length in range(len(where), -1, -1):
             if where[:length] in self.lines:
-                line = f"line {self.lines[where[:length]]}"
+                number = self.lines[where[:length]]
+                line = f"line {number}" if number else "command line"
                 return f"{line}, {name}" if name else line
         return name or "the file"
 
@@ -110,6 +111,8 @@ def _build(
     loader: _Loader, node: yaml.Node, where: Where, lines: dict[Where, int], name: str
 ) -> Any:
     lines.setdefault(where, node.start_mark.line + 1)
+    if not isinstance(node, yaml.ScalarNode) and not node.tag.endswith((":map", ":seq")):
+        raise SchemaError(f"{name}: line {lines[where]}: not YAML of plain values, {node.tag}")
     if isinstance(node, yaml.MappingNode):
         seen: dict[Any, int] = {}
         for key_node, _ in node.value:
@@ -157,6 +160,7 @@ def _override(value: Any, override: str, lines: dict[Where, int]) -> None:
     place: Where = tuple(int(part) if part.isdecimal() else part for part in key.split("."))
     for known in [known for known in lines if known[: len(place)] == place]:
         del lines[known]
+    lines[place] = 0
 
 
 def value_of(text: str) -> Any:

@@ -115,8 +115,8 @@ _EXPECTED = {
     "less_than_equal": "at most {le}",
     "less_than": "less than {lt}",
     "finite_number": "a finite number",
-    "too_short": "a list of at least {min_length}",
-    "too_long": "a list of at most {max_length}",
+    "too_short": "a list of {min_length} or more",
+    "too_long": "a list of {max_length} or fewer",
     "string_pattern_mismatch": "text that matches {pattern}",
     "value_error": "{error}",
 }

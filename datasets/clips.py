@@ -41,12 +41,23 @@ def clips(
     shares: Sequence[float] = (0.8, 0.1, 0.1),
     lists: str | None = None,
 ) -> Dataset:
-    """`path` is absolute, or below the data folder; `frame` is [channels, height, width].
+    """A person's own clips, cut from their recordings.
 
-    `values` are those that become 0 and 1: by default [0, 255] for whole numbers of 8 bits,
-    [0, 1] for others. Splits: `lists` is a folder with train.txt, val.txt and test.txt, a name
-    relative to `path` (or the number of a clip) a line; else folders train, val and test in
-    `path`; else `shares` of the recordings in the order of their names.
+    Args:
+        path: a file or folder, absolute or below the data folder.
+        frame: [channels, height, width].
+        context: frames read.
+        horizon: frames to predict.
+        axes: order of an array's axes, of N T C H W.
+        key: name of the array in an npz or h5 file; needed where there are several.
+        values: those that become 0 and 1; null is [0, 255] for whole numbers of 8 bits and
+            [0, 1] for others.
+        resize: scale frames of another size to `frame`.
+        stride: frames between the starts of two clips of a recording; null is a clip's length.
+        shares: of the recordings, in the order of their names, for train, val and test, where
+            `path` has no folders of these names and `lists` is null.
+        lists: folder with train.txt, val.txt and test.txt: a name relative to `path`, or the
+            number of a clip, a line.
     """
     if len(frame) != 3:
         raise SchemaError(f"frame: expected [channels, height, width], not {list(frame)}")

@@ -46,9 +46,18 @@ def moving_digits(
     test: int = 1000,
     seed: int = 0,
 ) -> Dataset:
-    """Frames of `size` x `size`; `train: null` never repeats a clip, a number repeats that many.
+    """Digits that move straight and bounce off the borders.
 
-    `digit_size` is by default 7/16 of the frame, as in Moving MNIST.
+    Args:
+        size: side of the square frames, pixels.
+        digits: how many move in a clip.
+        digit_size: side of a digit, pixels; 7/16 of the frame if null, as in Moving MNIST.
+        context: frames read.
+        horizon: frames to predict.
+        train: clips of a fixed training set; null never repeats a clip.
+        val: clips of the validation set.
+        test: clips of the test set.
+        seed: of the generator.
     """
     extent = max(SIDE, round(size * 7 / 16)) if digit_size is None else digit_size
     check_options(size=size, digit_size=extent, smallest=SIDE, digits=digits, seed=seed)

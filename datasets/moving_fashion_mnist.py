@@ -59,7 +59,23 @@ def moving_fashion_mnist(
     test_npz: str | None = None,
     seed: int = 0,
 ) -> Dataset:
-    """Options as for moving_mnist; `test_from: official` is the published file."""
+    """Fashion-MNIST images that move straight and bounce off the borders.
+
+    Args:
+        digits: how many move in a clip.
+        size: side of the square frames, pixels.
+        context: frames read.
+        horizon: frames to predict.
+        train: clips of a fixed training set, 10,000 in PredRNN's; null never repeats a clip.
+        val: clips of the validation set, of a tenth of the images that training never sees.
+        test: clips of the test set.
+        test_from: the published `official` file, or `generated` from a further tenth of the images.
+        source: another idx file of images, by name in the dataset's folder or by path.
+        train_npz: training clips of the PredRNN project; its last `val` clips are validation's,
+            and the file does not tell whether they share images with the others.
+        test_npz: test clips of the PredRNN project, of which the first `test` are tested.
+        seed: of the generator.
+    """
     return MovingImages(
         PUBLISHED,
         Clip(1, size, size, context, horizon),

@@ -61,13 +61,22 @@ def moving_mnist(
     test_npz: str | None = None,
     seed: int = 0,
 ) -> Dataset:
-    """`train: null` never repeats a clip; PredRNN's fixed set is `train: 10000`.
+    """MNIST digits that move straight and bounce off the borders.
 
-    `source` is another idx file of images, by name in the dataset's folder or by path;
-    `test_from: generated` takes a further tenth of its images for the test and needs no official
-    file. `train_npz`, `test_npz` are files of the PredRNN project; the last `val` clips of
-    `train_npz` are validation's (whether they share images with the others, the file does not
-    tell), and the first `test` of `test_npz` are tested.
+    Args:
+        digits: how many move in a clip.
+        size: side of the square frames, pixels.
+        context: frames read.
+        horizon: frames to predict.
+        train: clips of a fixed training set, 10,000 in PredRNN's; null never repeats a clip.
+        val: clips of the validation set, of a tenth of the images that training never sees.
+        test: clips of the test set.
+        test_from: the `official` file, or `generated` from a further tenth of the images.
+        source: another idx file of images, by name in the dataset's folder or by path.
+        train_npz: training clips of the PredRNN project; its last `val` clips are validation's,
+            and the file does not tell whether they share images with the others.
+        test_npz: test clips of the PredRNN project, of which the first `test` are tested.
+        seed: of the generator.
     """
     return MovingImages(
         PUBLISHED,

@@ -62,10 +62,17 @@ def taxibj(
     val: int = 1344,
     test: int | None = None,
 ) -> Dataset:
-    """`counting: published` wants the half hour after a window to exist too: 19,560 + 1,344.
+    """Taxi inflow and outflow of Beijing, half an hour a frame.
 
-    `test` is by default the last 1,344 windows of the raw files, or all test clips of OpenSTL's
-    `dataset.npz`. `source: openstl` has clips of 4 + 4 frames.
+    Args:
+        context: frames read.
+        horizon: frames to predict.
+        order: time runs `forward`, or newest first, `as_published`.
+        counting: `published` wants the half hour after a window to exist too, which gives 19,560
+            and 1,344 windows; `every` takes them all.
+        source: the four `raw` h5 files, or `openstl`'s dataset.npz, whose clips are 4 + 4 frames.
+        val: windows of the validation set, the last before the test set.
+        test: windows of the test set; null is the last 1,344 of the raw files, all of OpenSTL's.
     """
     check_counts(val=val, test=test)
     clip = Clip(2, 32, 32, context, horizon)
