@@ -85,6 +85,8 @@ def work(
     outcome = job.outcome("killed")
     try:
         outcome = _attempt(job, claim, device, watch, stop)
+    except OSError as error:  # no room for as much as a log
+        outcome = job.outcome("failed", explain(error))
     finally:
         claim.release(outcome.status, outcome.message)
     return outcome

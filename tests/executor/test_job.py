@@ -1,0 +1,214 @@
+"""What surrounds a run: claim, log, state, and words for every way to fail."""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchbench import claim, record
+from benchbench.claim import Claim, attempts
+from benchbench.executor.job import CANCELLED, Job, work
+from benchbench.plan import Plan
+from benchbench.provenance import digest
+from benchbench.record import Store
+from benchbench.run import Run, Settings
+
+MakePlan = Callable[..., Plan]
+
+
+@pytest.fixture
+def make_job(make_plan: MakePlan, tmp_path: Path) -> Callable[..., Job]:
+    """Gives the tiny suite's run, in a results folder of a name."""
+
+    def make(results: str = "results", **changes: Any) -> Job:
+        plan = make_plan(**changes)
+        return Job(plan.runs[0], Store(tmp_path / results), Settings.of(plan.suite))
+
+    return make
+
+
+def do(job: Job, stop: Callable[[], bool] = lambda: False) -> tuple[str, str]:
+    outcome = work(job, device="cpu", watch=lambda _: None, stop=stop)
+    return outcome.status, outcome.message
+
+
+def weights(job: Job) -> dict[str, torch.Tensor]:
+    state: dict[str, Any] = torch.load(job.folder / "checkpoint.pt")
+    return state["model"]
+
+
+def scores(job: Job) -> list[bytes]:
+    return [path.read_bytes() for path in sorted(job.folder.glob("scores/*"))]
+
+
+def assert_same(one: Job, other: Job) -> None:
+    assert all(torch.equal(value, weights(other)[name]) for name, value in weights(one).items())
+    assert scores(one) == scores(other)
+    assert len(scores(one)) == 2
+
+
+def test_a_run_is_done_once(make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert do(make_job()) == ("done", "")
+    monkeypatch.setattr(Run, "execute", lambda _: pytest.fail("a second time"))
+    assert do(make_job()) == ("done", "")
+    assert [attempt.outcome for attempt in attempts(make_job().folder)] == ["done"]
+
+
+def test_a_run_that_is_held_is_left_alone(make_job: Callable[..., Job]) -> None:
+    job = make_job()
+    held = Claim(job.folder)
+    status, message = do(job)
+    assert status == "held"
+    assert "process" in message
+    held.release("interrupted")
+    assert do(job)[0] == "done"
+
+
+def test_stopped_at_every_step_it_ends_with_the_same_bits(make_job: Callable[..., Job]) -> None:
+    plain, broken = make_job("plain"), make_job("broken")
+    assert do(plain)[0] == "done"
+    statuses = []
+    while "done" not in statuses:
+        statuses.append(do(broken, stop=lambda: True)[0])
+    assert statuses == ["interrupted"] * 5 + ["done"]
+    assert_same(plain, broken)
+
+
+def test_the_record_tells_of_every_attempt(make_job: Callable[..., Job]) -> None:
+    job = make_job()
+    do(job, stop=lambda: True)
+    told = iter([False, True])
+    do(job, stop=lambda: next(told))
+    do(job)
+    made = job.store.record(job.planned.spec)
+    assert made is not None
+    found = made.provenance["attempts"]
+    assert [attempt["outcome"] for attempt in found] == ["interrupted", "interrupted", None]
+    assert [attempt["number"] for attempt in found] == [1, 2, 3]
+    assert found[0]["message"] == "stopped at step 1 of 6"
+    assert made.provenance["wall_seconds"] == pytest.approx(sum(a["seconds"] for a in found))
+    assert made.provenance["code"]["digest"] == digest()
+    assert made.provenance["several_codes"] is False
+
+
+def test_a_loss_that_is_not_a_number_ends_the_run_in_words(make_job: Callable[..., Job]) -> None:
+    job = make_job(train={"steps": 6, "batch": 2, "lr": 1e30})
+    status, message = do(job)
+    assert status == "failed"
+    assert "the loss is nan at step 2 of 6" in message
+    assert "lower train.lr" in job.log.read_text()
+    assert json.loads((job.folder / "state.json").read_text())["phase"] == "failed"
+
+
+FAILURES = {
+    "out of GPU memory; lower train.batch": torch.cuda.OutOfMemoryError("tried to allocate"),
+    "out of memory; lower train.batch": MemoryError(),
+    "ValueError: strange": ValueError("strange"),
+    "/x: No space left on device; free some": OSError(
+        errno.ENOSPC, "No space left on device", "/x"
+    ),
+}
+
+
+@pytest.mark.parametrize("message", FAILURES)
+def test_whatever_a_model_raises_becomes_an_outcome(
+    make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, message: str
+) -> None:
+    job = make_job()
+
+    def raises(_: Run) -> None:
+        raise FAILURES[message]
+
+    monkeypatch.setattr(Run, "execute", raises)
+    status, told = do(job)
+    assert status == "failed"
+    assert told.startswith(message)
+    assert "Traceback" in job.log.read_text() or "OutOfMemory" in repr(FAILURES[message])
+    (attempt,) = attempts(job.folder)
+    assert (attempt.ended, attempt.outcome) == (True, "failed")
+
+
+def test_a_full_disk_at_the_record_costs_nothing_but_the_test(
+    make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, job = make_job("plain"), make_job()
+    do(plain)
+
+    def full(path: Path, _: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(record, "write_text", full)
+        status, message = do(job)
+    assert status == "failed"
+    assert "No space left on device; free some, then run again" in message
+    assert job.store.record(job.planned.spec) is None
+    history = (job.folder / "history.jsonl").read_text()
+    assert do(job)[0] == "done"
+    assert (job.folder / "history.jsonl").read_text() == history
+    assert_same(plain, job)
+
+
+def test_a_full_disk_for_everything_is_an_outcome_too(
+    make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(claim, "_create", full)
+    assert do(make_job())[0] == "failed"
+
+
+def test_other_code_than_that_of_the_submission_is_refused(make_job: Callable[..., Job]) -> None:
+    job = make_job()
+    other = Job(job.planned, job.store, job.settings, code="0123456789ab")
+    status, message = do(other)
+    assert status == "failed"
+    assert message.startswith("the code has changed since the run was submitted (0123456789ab then")
+    assert attempts(job.folder)[0].facts["code"] == digest()
+    assert do(Job(job.planned, job.store, job.settings, code=digest()))[0] == "done"
+
+
+def test_a_new_attempt_forgets_that_the_run_was_cancelled(make_job: Callable[..., Job]) -> None:
+    job = make_job()
+    job.folder.mkdir(parents=True)
+    (job.folder / CANCELLED).touch()
+    do(job, stop=lambda: True)
+    assert not (job.folder / CANCELLED).exists()
+
+
+def test_a_run_that_another_machine_took_over_stops(
+    make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = make_job()
+    monkeypatch.setattr(claim, "BEAT_SECONDS", 0.001)
+
+    def watch(event: dict[str, Any]) -> None:
+        if event.get("step") == 2:
+            (job.folder / claim.FOLDER / "002.json").write_text('{"host": "elsewhere"}')
+            assert taken.wait(10)
+
+    taken = _lost_of(monkeypatch)
+    outcome = work(job, device="cpu", watch=watch, stop=lambda: False)
+    assert (outcome.status, outcome.message) == ("interrupted", "another machine took over")
+
+
+def _lost_of(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The flag of the next claim that is made."""
+    import threading
+
+    flag = threading.Event()
+    real = Claim.__init__
+
+    def init(self: Claim, *arguments: Any) -> None:
+        real(self, *arguments)
+        self.lost = flag
+
+    monkeypatch.setattr(Claim, "__init__", init)
+    return flag
