@@ -40,7 +40,7 @@ def scheduler(optimizer: Optimizer, train: Train) -> LRScheduler:
     if train.schedule == "cosine":
         main = CosineAnnealingLR(optimizer, T_max=moves - warmup, eta_min=train.final_lr)
     elif train.schedule == "one_cycle":
-        return OneCycleLR(optimizer, max_lr=train.lr, total_steps=moves + 1)
+        return OneCycleLR(optimizer, max_lr=train.lr, total_steps=moves)
     else:
         main = ConstantLR(optimizer, factor=1.0, total_iters=0)
     if warmup == 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch
+import numpy as np
 from torch.utils.data import Sampler
 
 SEED_STRIDE = 2**40
@@ -47,6 +47,8 @@ class Batches(Sampler[list[int]]):
     def permutation(self, epoch: int) -> list[int]:
         """The order of a finite split in one epoch."""
         assert self.length is not None
-        generator = torch.Generator().manual_seed(self.seed * SEED_STRIDE + epoch)
-        order: list[int] = torch.randperm(self.length, generator=generator).tolist()
+        # not torch's generator, which looks at the lowest 32 bits of a seed only
+        order: list[int] = (
+            np.random.default_rng([self.seed, epoch]).permutation(self.length).tolist()
+        )
         return order
