@@ -1,0 +1,251 @@
+"""bench run, plan and table, as typed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from benchbench.cli import app
+from benchbench.train import Trainer
+
+Write = Callable[..., Path]
+
+
+def bench(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def leaderboard(results: Path, suite: str = "tiny") -> list[str]:
+    """The table's rows, the column of seconds left out."""
+    text = (results / suite / "leaderboard.md").read_text()
+    return [row.rpartition("|")[0].rpartition("|")[0] for row in text.splitlines() if "|" in row]
+
+
+def files(results: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in (results / "runs").rglob("*") if path.is_file()}
+
+
+def test_a_suite_runs_once_and_its_table_stays(write_suite: Write, tmp_path: Path) -> None:
+    suite, results = write_suite(), tmp_path / "results"
+    first = bench("run", suite, "--results", results)
+    assert first.exit_code == 0, first.output
+    assert "tiny: 2 to run, 0 done" in first.output
+    assert "convlstm" in first.output
+    table, kept = leaderboard(results), files(results)
+    again = bench("run", suite, "--results", results)
+    assert again.exit_code == 0
+    assert "tiny: 0 to run, 2 done" in again.output
+    assert leaderboard(results) == table
+    assert files(results) == kept
+    assert again.output[again.output.index("moving_digits") :] in first.output
+
+
+def test_a_run_leaves_what_the_design_says(write_suite: Write, tmp_path: Path) -> None:
+    bench("run", write_suite(), "--results", tmp_path / "results")
+    (folder,) = (tmp_path / "results" / "runs" / "moving_digits" / "convlstm").iterdir()
+    assert folder.name.startswith("seed0-")
+    names = {path.name for path in folder.iterdir()}
+    assert names >= {
+        "spec.yaml", "record.json", "history.jsonl", "checkpoint.pt", "scores", "log.txt",
+        "state.json",
+    }  # fmt: skip
+    assert "checkpoint.previous.pt" not in names
+    record = json.loads((folder / "record.json").read_text())
+    assert record["key"] == folder.name.removeprefix("seed0-")
+    assert record["steps"] == 6
+    assert record["tested_step"] in (3, 6)
+    assert record["dataset"]["splits"]["test"] == 6
+    assert record["provenance"]["versions"]["torch"]
+    assert {p.name for p in (folder / "scores").iterdir()} == {
+        "benchbench-v1.json", "benchbench-v1.parquet",
+    }  # fmt: skip
+
+
+def test_a_new_seed_or_protocol_is_all_that_is_computed_anew(
+    write_suite: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite, results = write_suite(), tmp_path / "results"
+    bench("run", suite, "--results", results)
+    kept = files(results)
+    more = bench("run", suite, "seeds=[0, 1]", "--results", results)
+    assert "tiny: 1 to run, 2 done" in more.output
+    monkeypatch.setattr(Trainer, "run", None)  # scoring again may not train
+    other = bench("run", suite, "protocols=[benchbench, openstl]", "--results", results)
+    assert other.exit_code == 0, other.output
+    assert "protocol openstl v1" in other.output
+    now = files(results)
+    assert all(
+        now[path] == kept[path]
+        for path in kept
+        if "attempts" not in path.parts and path.name not in ("state.json", "log.txt")
+    )
+
+
+def test_a_dry_run_does_nothing(write_suite: Write, tmp_path: Path) -> None:
+    told = bench("plan", write_suite(), "--results", tmp_path / "results")
+    assert told.exit_code == 0
+    assert "to run" in told.output
+    assert not (tmp_path / "results" / "runs").exists()
+
+
+def test_a_failed_run_does_not_stop_the_others(write_suite: Write, tmp_path: Path) -> None:
+    bad = "{name: convlstm, label: bad, options: {hidden: [4]}, train: {lr: 1e30}}"
+    models = f"models=[{bad}, persistence]"
+    told = bench("run", write_suite(), models, "--results", tmp_path / "results")
+    assert told.exit_code == 1
+    assert "failed: bad on moving_digits, seed 0: the loss is" in told.output
+    assert "at step" in told.output
+    assert "log.txt" in told.output
+    assert "bad (0 of 1 seeds)" in told.output
+    (log,) = (tmp_path / "results").glob("runs/*/convlstm/*/log.txt")
+    assert "the loss is" in log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "{suite}", "train.stepz=1"], "unknown key 'stepz'; did you mean 'steps'?"),
+        (["run", "{suite}", "--executor", "slrum"], "no such executor; did you mean 'slurm'?"),
+        (["table", "{suite}", "--format", "latx"], "no such format; did you mean 'latex'?"),
+        (["run", "nope.yaml"], "nope.yaml: no such file"),
+    ],
+)
+def test_a_wrong_word_is_one_message_and_status_2(
+    write_suite: Write, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    suite = str(write_suite())
+    command = [part.format(suite=suite) for part in arguments]
+    answer = subprocess.run(
+        [sys.executable, "-m", "benchbench", *command],
+        capture_output=True, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("error: ")
+    assert message in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert not (tmp_path / "results" / "runs").exists()
+
+
+def test_help_answers_at_once() -> None:
+    best = 9.0
+    for _ in range(3):
+        started = time.perf_counter()
+        answer = subprocess.run(
+            [sys.executable, "-m", "benchbench", "--help"], capture_output=True, text=True
+        )
+        best = min(best, time.perf_counter() - started)
+    for command in ("run", "plan", "table", "models", "datasets", "protocols", "status"):
+        assert command in answer.stdout
+    print(f"bench --help: {best:.2f} s")
+    assert best < 0.5 or os.getloadavg()[0] > 2
+
+
+@pytest.mark.parametrize("style", ["markdown", "csv", "latex", "html"])
+def test_tables_print_in_every_format(write_suite: Write, tmp_path: Path, style: str) -> None:
+    suite, results = write_suite(), tmp_path / "results"
+    bench("run", suite, "models=[persistence]", "--results", results)
+    told = bench("table", suite, "models=[persistence]", "--results", results, "--format", style)
+    assert told.exit_code == 0
+    assert "persistence" in told.stdout
+    assert (
+        results / "tiny" / f"leaderboard.{dict(markdown='md', latex='tex').get(style, style)}"
+    ).read_text() == told.stdout
+
+
+@pytest.mark.slow
+def test_kill_9_and_the_same_command_again_ends_in_the_undisturbed_table(
+    write_suite: Write, tmp_path: Path
+) -> None:
+    suite = write_suite()
+    longer = ["train.steps=60", "train.validate_every=20", "checkpoint_every=5"]
+
+    def command(results: Path) -> list[str]:
+        return [
+            sys.executable, "-m", "benchbench", "run", str(suite), *longer,
+            "--results", str(results),
+        ]  # fmt: skip
+
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    subprocess.run(command(undisturbed), check=True, capture_output=True)
+    for checkpoints in (1, 2):
+        process = subprocess.Popen(
+            command(killed), stdout=subprocess.DEVNULL, start_new_session=True
+        )
+        seen: set[float] = set()
+        while len(seen) < 2 * checkpoints and process.poll() is None:
+            seen |= {p.stat().st_mtime for p in killed.glob("runs/*/convlstm/*/checkpoint.pt")}
+        assert process.poll() is None, "the run ended before it could be killed"
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    subprocess.run(command(killed), check=True, capture_output=True)
+    assert leaderboard(killed) == leaderboard(undisturbed)
+    for name in ("scores/benchbench-v1.parquet", "checkpoint.pt"):
+        (one,) = undisturbed.glob(f"runs/*/convlstm/*/{name}")
+        (two,) = killed.glob(f"runs/*/convlstm/*/{name}")
+        if name.endswith("parquet"):
+            assert one.read_bytes() == two.read_bytes()
+        else:
+            _assert_same_weights(one, two)
+
+
+def _assert_same_weights(one: Path, two: Path) -> None:
+    import torch
+
+    first, second = (torch.load(path, weights_only=True)["model"] for path in (one, two))
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.slow
+def test_a_third_partys_package_registers_a_model_and_bench_trains_it(
+    write_suite: Write, tmp_path: Path
+) -> None:
+    package = tmp_path / "site"
+    info = package / "theirs-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[benchbench.models]\nscaled = theirs\n")
+    (package / "theirs.py").write_text(
+        textwrap.dedent('''
+        """A last frame with a learned gain, by them."""
+        import torch
+        from benchbench.predictor import Predictor
+        from benchbench.registry import register_model
+
+        class Scaled(Predictor):
+            def __init__(self, start):
+                super().__init__()
+                self.gain = torch.nn.Parameter(torch.tensor(start))
+
+            def forward(self, context, horizon):
+                return self.gain * context[:, -1:].expand(-1, horizon, -1, -1, -1)
+
+            def losses(self, context, target, progress):
+                return progress.criterion(self(context, target.shape[1]), target)
+
+        @register_model("scaled")
+        def scaled(clip, *, start: float = 1.0) -> Predictor:
+            return Scaled(start)
+        ''')
+    )
+    answer = subprocess.run(
+        [
+            sys.executable, "-m", "benchbench", "run", str(write_suite()),
+            "models=[{name: scaled, options: {start: 0.5}}]", "--results", str(tmp_path / "out"),
+        ],
+        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(package)},
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr
+    (record,) = (tmp_path / "out").glob("runs/moving_digits/scaled/*/record.json")
+    assert json.loads(record.read_text())["parameters"] == 1
+    assert "scaled" in answer.stdout
