@@ -1,0 +1,169 @@
+"""Workers and front ends killed at random, many times over: nothing is lost, nothing done twice."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+from benchbench.claim import attempts, file_clock, latest
+from benchbench.executor.inline import Inline
+from benchbench.executor.local import search_path
+from benchbench.plan import Plan
+from benchbench.record import Store
+from benchbench.run import Settings
+
+SEED = 6
+FAULTS = 24
+SECONDS = 100.0
+"""Of chaos at most; what is left then ends in peace."""
+FRONT_ENDS = 2
+
+
+class Chaos:
+    """Front ends on one suite, and all that may befall them.
+
+    Runs are at different steps on machines of different speed, so that the seed fixes what is
+    done, and not exactly where it strikes.
+    """
+
+    def __init__(self, plan: Plan, store: Store) -> None:
+        self.plan = plan
+        self.store = store
+        self.random = random.Random(SEED)
+        self.fronts: list[subprocess.Popen[bytes]] = []
+        self.faults: Counter[str] = Counter()
+
+    def start(self) -> None:
+        """Brings the front ends to their number."""
+        self.fronts = [front for front in self.fronts if front.poll() is None]
+        while len(self.fronts) < FRONT_ENDS:
+            command = [sys.executable, "-m", "benchbench", "run", str(self.plan.path)]
+            more = ["--results", str(self.store.root), "--executor", "local"]
+            self.fronts.append(
+                subprocess.Popen(
+                    [*command, *more, "--allow-code-change"],
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    env={**os.environ, **search_path()},
+                )
+            )
+
+    def workers(self) -> list[int]:
+        """Processes that are at a run."""
+        now = file_clock(self.store.root)
+        newest = [latest(self.store.folder(planned.spec)) for planned in self.plan.runs]
+        return [int(each.facts["process"]) for each in newest if each and each.alive(now)]
+
+    def strike(self) -> None:
+        """One fault."""
+        kind = self.random.choice(["worker", "worker", "front end", "both", "SIGTERM", "torn"])
+        front, workers = self.random.choice(self.fronts), self.workers()
+        if kind in ("worker", "both") and not workers:
+            return
+        if kind in ("worker", "both"):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.random.choice(workers), signal.SIGKILL)
+        if kind in ("front end", "both"):
+            front.kill()
+            front.wait()
+        if kind == "SIGTERM":
+            front.terminate()
+        if kind == "torn" and not self.tear():
+            return
+        self.faults[kind] += 1
+
+    def tear(self) -> bool:
+        """Cuts a checkpoint off at a random place, unless the one before it is all there is."""
+        found = [
+            path
+            for path in sorted(self.store.root.glob("runs/*/*/*/checkpoint.pt"))
+            if path.with_name("checkpoint.previous.pt").exists()
+            and not (path.parent / "record.json").exists()
+        ]
+        if not found:
+            return False
+        path = self.random.choice(found)
+        with contextlib.suppress(FileNotFoundError):
+            os.truncate(path, int(self.random.random() * path.stat().st_size))
+        return True
+
+    def rage(self) -> None:
+        """Faults, one after the other, then none until all is done."""
+        deadline = time.monotonic() + SECONDS
+        while sum(self.faults.values()) < FAULTS and time.monotonic() < deadline:
+            self.start()
+            time.sleep(self.random.uniform(0.5, 4.0))
+            self.strike()
+        while not all(self.store.done(run.spec, ["benchbench"]) for run in self.plan.runs):
+            self.start()
+            time.sleep(0.5)
+        for front in self.fronts:
+            front.wait(60)
+
+
+@pytest.mark.slow
+def test_every_run_ends_once_and_with_the_same_bits(
+    make_plan: Callable[..., Plan], tmp_path: Path
+) -> None:
+    train = {"steps": 500, "batch": 2, "validate_every": 100}
+    shares = {"slots": 1, "threads": 1}
+    plan = make_plan(seeds=list(range(6)), train=train, checkpoint_every=20, local=shares)
+    calm, store = Store(tmp_path / "calm"), Store(tmp_path / "chaos")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    list(Inline().run(plan.runs, calm, Settings.of(plan.suite), lambda *_: None))
+    torch.set_num_threads(threads)
+    store.root.mkdir()
+    chaos = Chaos(plan, store)
+    chaos.rage()
+
+    tried = 0
+    for run in plan.runs:
+        mine, theirs = store.folder(run.spec), calm.folder(run.spec)
+        history = attempts(mine)
+        tried += len(history)
+        assert sum(attempt.outcome == "done" for attempt in history) <= 1
+        for before, after in itertools.pairwise(history):
+            assert before.facts["since"] + before.seconds <= after.facts["since"] + 0.1
+        assert steps(mine) == steps(theirs)
+        for name in ("model", "step", "validation_mse"):
+            same(
+                torch.load(mine / "checkpoint.pt")[name], torch.load(theirs / "checkpoint.pt")[name]
+            )
+        tables = [pd.read_parquet(next(path.glob("scores/*.parquet"))) for path in (mine, theirs)]
+        pd.testing.assert_frame_equal(*tables, check_exact=True)
+    kinds = ", ".join(f"{count} {kind}" for kind, count in chaos.faults.most_common())
+    print(
+        f"\nchaos: {sum(chaos.faults.values())} faults ({kinds}); {tried} attempts; "
+        f"{len(plan.runs)} of {len(plan.runs)} runs survived, all bit-identical"
+    )
+    assert sum(chaos.faults.values()) >= 10
+
+
+def steps(folder: Path) -> list[dict[str, Any]]:
+    """The history: every iteration once, with the same loss."""
+    return [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+
+
+def same(one: Any, other: Any) -> None:
+    """Raises unless two values of a checkpoint are equal to the bit."""
+    if isinstance(one, dict):
+        assert one.keys() == other.keys()
+        assert all(torch.equal(value, other[name]) for name, value in one.items())
+    else:
+        assert one == other

@@ -1,0 +1,225 @@
+"""Where a run is, told from its files and a queue."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchbench.claim import FOLDER, STALE_SECONDS, identity
+from benchbench.executor import standing
+from benchbench.executor.cluster import Queued
+from benchbench.executor.job import CANCELLED, Job, StateFile, work
+from benchbench.executor.ledger import Submission, entrusted, tail
+from benchbench.executor.standing import Standing, progress, stand
+from benchbench.plan import Plan
+from benchbench.record import Store
+from benchbench.run import Settings
+
+TRAIN = {"phase": "train", "step": 40, "steps": 100, "loss": 0.25, "validation": None}
+
+
+class Case:
+    """One run, its files, and the queue."""
+
+    def __init__(self, plan: Plan, root: Path) -> None:
+        self.job = Job(plan.runs[0], Store(root), Settings.of(plan.suite))
+        self.queue: dict[str, Queued] | None = {}
+        self.job.folder.mkdir(parents=True)
+
+    def submitted(self, state: str | None, reason: str = "None", *, ago: float = 100) -> None:
+        """As element 3 of array 7, which is in the queue in a state or has left it."""
+        keys = ("a", "b", "c", self.job.planned.spec.key)
+        made = time.time() - ago
+        Submission("bench-x-1", "x", keys, "1 CPU", "c0de", made, "7").write(self.job.store.root)
+        if state is not None:
+            self.queue = {"7_3": Queued("7_3", state, "bench-x-1", reason)}
+
+    def attempt(self, *, alive: bool, slurm: bool = True, ago: float = 50, **ended: Any) -> None:
+        """The next attempt's file."""
+        folder = self.job.folder / FOLDER
+        folder.mkdir(exist_ok=True)
+        ids = {"SLURM_JOB_ID": "10", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "3"}
+        facts = {**identity(), "since": time.time() - ago, "slurm": ids if slurm else {}, **ended}
+        if not alive:
+            facts["start"] = "1"
+        number = len(list(folder.iterdir())) + 1
+        (folder / f"{number:03d}.json").write_text(json.dumps(facts))
+
+    def event(self, *events: dict[str, Any]) -> None:
+        """What the run reported."""
+        state = StateFile(self.job.folder / "state.json")
+        for event in events:
+            state(event)
+
+    def stand(self) -> Standing:
+        """Where it is."""
+        (found,) = stand([self.job], self.job.store, self.queue)
+        return found
+
+    @property
+    def told(self) -> str:
+        """State and detail."""
+        found = self.stand()
+        return f"{found.state}: {found.detail}"
+
+
+@pytest.fixture
+def case(make_plan: Callable[..., Plan], tmp_path: Path) -> Case:
+    return Case(make_plan(), tmp_path / "r")
+
+
+def test_nothing_there_is_to_run(case: Case) -> None:
+    assert case.told == "to run: "
+
+
+def test_a_record_is_done(case: Case) -> None:
+    work(case.job, device="cpu", watch=lambda _: None, stop=lambda: True)
+    assert case.told == "stopped: step 1/6"
+    work(case.job, device="cpu", watch=lambda _: None, stop=lambda: False)
+    assert case.told == "done: 2 attempts"
+
+
+@pytest.mark.parametrize("reason", ["Priority", "Resources"])
+def test_a_queued_run_waits(case: Case, reason: str) -> None:
+    case.submitted("PENDING", reason)
+    assert case.told == f"waiting: job 7_3, {reason}"
+
+
+def test_a_started_job_without_an_attempt_is_starting(case: Case) -> None:
+    case.submitted("RUNNING")
+    assert case.told == "starting: job 7_3"
+
+
+@pytest.mark.parametrize("slurm", [True, False])
+def test_a_live_attempt_is_running(case: Case, slurm: bool) -> None:
+    if slurm:
+        case.submitted("RUNNING")
+    case.attempt(alive=True, slurm=slurm)
+    case.event(TRAIN)
+    assert case.told == f"running: step 40/100, loss 0.25, on {identity()['host']}"
+
+
+def test_a_job_that_left_the_queue_is_not_running_whatever_its_files_say(case: Case) -> None:
+    case.submitted(None)
+    case.attempt(alive=True)
+    case.event(TRAIN)
+    assert case.told == "failed: killed at step 40/100"
+
+
+def test_without_a_scheduler_the_files_are_believed(case: Case) -> None:
+    case.submitted(None)
+    case.queue = None
+    assert case.told == "waiting: job 7_3, and no scheduler to ask here"
+    case.attempt(alive=True)
+    case.event(TRAIN)
+    assert case.told.startswith("running: step 40/100")
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_preempted_run_is_requeued(case: Case, ended: bool) -> None:
+    case.submitted("PENDING", "BeginTime")
+    case.event(TRAIN)
+    if ended:
+        case.attempt(alive=False, ended=time.time(), outcome="interrupted")
+        case.event(TRAIN, {"phase": "interrupted", "message": "stopped at step 40 of 100"})
+    else:
+        case.attempt(alive=False)
+    assert case.told == "requeued: goes on from step 40/100, job 7_3, BeginTime"
+
+
+def test_a_checkpointed_process_that_waits_for_its_end_is_requeued(case: Case) -> None:
+    case.submitted("COMPLETING")
+    case.attempt(alive=False, ended=time.time(), outcome="interrupted")
+    case.event(TRAIN)
+    assert case.told == "requeued: step 40/100"
+
+
+def test_a_failure_is_told_with_its_words_and_log(case: Case) -> None:
+    case.submitted(None)
+    case.attempt(alive=False, ended=time.time(), outcome="failed", message="no memory")
+    case.event(TRAIN, {"phase": "failed", "message": "no memory"})
+    case.job.log.write_text("one\ntwo\nthree\n")
+    assert case.told == "failed: no memory"
+    assert case.stand().last_lines(2) == ["two", "three"]
+
+
+def test_the_limit_of_timeouts_is_a_failure_though_the_attempt_was_interrupted(case: Case) -> None:
+    case.submitted(None)
+    case.attempt(alive=False, ended=time.time(), outcome="interrupted")
+    case.event({"phase": "failed", "message": "out of time"})
+    assert case.told == "failed: out of time"
+
+
+def test_a_retried_failure_waits(case: Case) -> None:
+    case.attempt(alive=False, slurm=False, ago=300, ended=time.time() - 200, outcome="failed")
+    case.event({"phase": "failed", "message": "no memory"})
+    case.submitted("PENDING", "Priority")
+    assert case.told == "waiting: job 7_3, Priority"
+
+
+def test_a_job_that_ended_before_it_began_failed(case: Case) -> None:
+    case.submitted(None)
+    logs = case.job.store.root / "slurm" / "bench-x-1"
+    (logs / "7_3_0_log.err").write_text("no such module\n")
+    assert case.told == "failed: its job ended before it began"
+    assert case.stand().last_lines(3) == ["no such module"]
+
+
+def test_an_old_submission_does_not_speak_for_a_later_attempt(case: Case) -> None:
+    case.submitted(None, ago=1000)
+    case.attempt(alive=False, slurm=False, ended=time.time(), outcome="interrupted")
+    case.event(TRAIN)
+    assert case.told == "stopped: step 40/100"
+
+
+def test_the_accounts_tell_why_a_job_died(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    case.submitted(None)
+    case.attempt(alive=False)
+    monkeypatch.setattr(standing.cluster, "endings", lambda jobs: {jobs[0]: "OUT_OF_MEMORY"})
+    assert case.told == "failed: killed at its start (OUT_OF_MEMORY)"
+
+
+def test_a_cancelled_run_is_cancelled(case: Case) -> None:
+    case.submitted(None)
+    (case.job.folder / CANCELLED).touch()
+    assert case.told == "cancelled: "
+
+
+def test_a_run_of_another_machine_lives_as_long_as_its_claim_is_fresh(case: Case) -> None:
+    case.attempt(alive=True, slurm=False)
+    path = case.job.folder / FOLDER / "001.json"
+    path.write_text(path.read_text().replace(identity()["host"], "elsewhere"))
+    case.event(TRAIN)
+    assert case.told.startswith("running")
+    old = time.time() - STALE_SECONDS - 5
+    os.utime(path, (old, old))
+    assert case.told == "failed: killed at step 40/100"
+
+
+def test_the_time_left_comes_from_the_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = {**TRAIN, "seconds_a_step": 2.0, "updated": time.time(), "host": "n1"}
+    assert progress(state) == "step 40/100, loss 0.25, 2m left, on n1"
+    state["updated"] = time.time() - 1200
+    assert progress(state).endswith("no news for 20m, on n1")
+    assert progress({"phase": "test", "done": 3, "of": 9, "host": "n1"}) == "testing 3/9, on n1"
+
+
+def test_the_newest_submission_counts_unless_an_older_one_is_still_queued(tmp_path: Path) -> None:
+    for made, job in ((1.0, "1"), (2.0, "2")):
+        Submission(f"bench-{job}", "x", ("k",), "", "c", made, job).write(tmp_path)
+    assert entrusted(tmp_path, {})["k"].job == "2"
+    queue = {"1": Queued("1", "PENDING", "bench-1", "None")}
+    assert entrusted(tmp_path, queue)["k"].job == "1"
+
+
+def test_the_end_of_a_log_is_read_without_the_rest(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"x" * 10**6 + b"\na\nb\nc\xff\n")
+    assert list(tail(path, 2)) == ["b", "c\N{REPLACEMENT CHARACTER}"]
+    assert list(tail(path, 0)) == []
