@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
@@ -30,10 +31,11 @@ class RunSpec:
     weights: str | None = None
     """sha256 of the imported weights that are tested instead of training."""
 
-    @property
+    @functools.cached_property
     def key(self) -> str:
         """12 hex digits of the canonical JSON's SHA-256."""
-        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property

@@ -19,6 +19,7 @@ from benchbench.cli.execution import (
     finish,
     plain_console,
     planned_suite,
+    show_table,
 )
 
 if TYPE_CHECKING:
@@ -100,6 +101,8 @@ def retry(
     console.print(f"{planned.suite.name}: {len(todo)} to retry", highlight=False)
     how = How(executor, wait, allow_code_change)
     statuses = execute(planned, todo, store, console, how) if todo else []
+    if todo and "submitted" not in statuses:
+        show_table(console, planned, store)
     finish(console, statuses, len(todo))
 
 

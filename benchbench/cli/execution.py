@@ -141,3 +141,17 @@ def show_executor(
         lines += [f"  {line}" for line in arrays(todo)]
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def show_table(console: Console, planned: Plan, store: Store) -> None:
+    """Prints the leaderboard and writes its files."""
+    from benchbench.table import boards, write
+
+    made = boards(planned, store)
+    folder = store.root / planned.suite.name
+    write(made, folder, title=planned.suite.name)
+    for board in made:
+        console.print(board.rich())
+        for note in board.notes:
+            console.print(f"  {note}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"also in {folder}/leaderboard.md, .csv, .tex, .html", highlight=False)

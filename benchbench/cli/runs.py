@@ -28,6 +28,7 @@ from benchbench.cli.execution import (
     plain_console,
     planned_suite,
     show_executor,
+    show_table,
 )
 
 app = typer.Typer()
@@ -63,7 +64,7 @@ def run(
         follow = f"follow them with: bench status {suite} --results {results}"
         console.print(follow, highlight=False, soft_wrap=True)
     else:
-        _table(console, planned, store)
+        show_table(console, planned, store)
     finish(console, statuses, len(todo))
 
 
@@ -99,7 +100,7 @@ def table(
 
     planned, store = planned_suite(suite, overrides, results)
     if style == "rich":
-        _table(plain_console(), planned, store)
+        show_table(plain_console(), planned, store)
         return
     styles = ("markdown", "csv", "latex", "html")
     if style not in styles:
@@ -122,19 +123,6 @@ def _show(console: Console, planned: Plan, store: Store) -> None:
         folder = str(store.folder(spec))
         shown.add_row(each.model, each.dataset, str(spec.seed), steps, state, folder)
     console.print(shown)
-
-
-def _table(console: Console, planned: Plan, store: Store) -> None:
-    from benchbench.table import boards, write
-
-    made = boards(planned, store)
-    folder = store.root / planned.suite.name
-    write(made, folder, title=planned.suite.name)
-    for board in made:
-        console.print(board.rich())
-        for note in board.notes:
-            console.print(f"  {note}", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"also in {folder}/leaderboard.md, .csv, .tex, .html", highlight=False)
 
 
 def _measure(suite: Path, overrides: Sequence[str] | None, results: Path) -> None:

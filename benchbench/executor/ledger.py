@@ -110,4 +110,4 @@ def tail(path: Path, lines: int) -> Iterator[str]:
     with path.open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - 200 * max(lines, 5)))
         text = file.read().decode("utf-8", errors="replace")
-    yield from text.splitlines()[-lines:]
+    yield from text.splitlines()[-lines:] if lines else ()
