@@ -103,5 +103,7 @@ def ask(*command: str) -> str:
     except subprocess.TimeoutExpired:
         raise Unreachable(f"{command[0]}: no answer in {ASK_SECONDS:.0f} s") from None
     if answer.returncode != 0:
-        raise Unreachable(f"{command[0]}: {(answer.stderr or answer.stdout).strip()}")
+        lines = (answer.stderr or answer.stdout).strip().splitlines()
+        words = lines[-1].removeprefix(f"{command[0]}: ") if lines else "no answer"
+        raise Unreachable(f"{command[0]}: {words}")
     return answer.stdout
