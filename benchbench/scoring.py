@@ -5,7 +5,7 @@ B batch, T predicted frames, C channels, H height, W width.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -20,8 +20,6 @@ from benchbench.errors import Unfit
 from benchbench.protocol import Metric, Protocol
 
 Scores = dict[str, npt.NDArray[np.float64]]
-BLOCK = 1 << 16
-"""Values of a block of frames: what fits a core's cache is several times faster."""
 
 
 class Work(NamedTuple):
@@ -54,22 +52,12 @@ def works_of(protocols: Sequence[Protocol], *, network: bool | None = None) -> l
 
 
 def do(works: Sequence[Work], prediction: Tensor, target: Tensor) -> Done:
-    """Work to (B, T) scores, of float32 frames (B, T, C, H, W), on their device."""
+    """Work to (B, T) scores, of float32 frames (B, T, C, H, W); networks run on their device."""
     B, T, C = prediction.shape[:3]
-    size = max(1, BLOCK // prediction[0, 0].numel())
     alike = {work: _narrowed(work) if C == 1 else work for work in works}
-    parts: dict[Work, list[Tensor]] = {work: [] for work in alike.values()}
-    x, y = prediction.flatten(0, 1), target.flatten(0, 1)
     with torch.no_grad(), torch.autocast(prediction.device.type, enabled=False):
-        for start in range(0, B * T, size):
-            block = slice(start, start + size)
-            values = _block(list(parts), metrics.columns(x[block]), metrics.columns(y[block]))
-            for work, value in values.items():
-                parts[work].append(value)
-    done = {
-        work: torch.cat(values).reshape(B, T).double().cpu().numpy()
-        for work, values in parts.items()
-    }
+        values = _measured(set(alike.values()), prediction.flatten(0, 1), target.flatten(0, 1))
+    done = {work: value.reshape(B, T).double().cpu().numpy() for work, value in values.items()}
     return {work: done[same] for work, same in alike.items()}
 
 
@@ -78,8 +66,8 @@ def _narrowed(work: Work) -> Work:
     return work._replace(options=tuple(option for option in work.options if option[0] != "ch"))
 
 
-def _block(works: Sequence[Work], x: Tensor, y: Tensor) -> dict[Work, Tensor]:
-    """Work to (n,) of frames (C, H, W, n)."""
+def _measured(works: Collection[Work], x: Tensor, y: Tensor) -> dict[Work, Tensor]:
+    """Work to (n,) of frames (n, C, H, W)."""
     pairs: dict[tuple[bool, bool], metrics.Pair] = {}
     inside = bool((x >= 0).all()) and bool((x <= 1).all())
     keys = {work: (work.clip and not inside, work.quantised) for work in works}
