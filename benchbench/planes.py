@@ -23,13 +23,15 @@ def over_pixels(planes: Array) -> Array:
 def errors(x: Array, y: Array) -> list[Array]:
     """Squared and absolute error of planes (m, H, W) summed over pixels, (m,) each."""
     error = x - y
-    return [over_pixels(error * error), over_pixels(np.abs(error))]
+    return [over_pixels(error * error), over_pixels(np.abs(error, out=error))]
 
 
 def wrapped_squares(x: Array, y: Array) -> list[Array]:
     """Squared error of int32 planes (m, H, W) modulo 256, summed over pixels, (m,)."""
-    error = x - y
-    return [over_pixels(error * error & 255)]
+    squares = x - y
+    squares *= squares
+    squares &= 255
+    return [over_pixels(squares)]
 
 
 def largest_laplacian(x: Array) -> Array:
@@ -37,12 +39,17 @@ def largest_laplacian(x: Array) -> Array:
 
     OpenCV's `convertScaleAbs(Laplacian(frame, 3))`, whose 3 is the depth: the kernel is 3x3.
     """
-    p = np.pad(x, ((0, 0), (1, 1), (1, 1)), mode="reflect")
-    around = p[:, :-2, 1:-1] + p[:, 2:, 1:-1]
-    around += p[:, 1:-1, :-2]
-    around += p[:, 1:-1, 2:]
+    around = np.empty_like(x)
+    flat, beside = x.reshape(-1), around.reshape(-1)
+    np.add(flat[:-2], flat[2:], out=beside[1:-1])
+    around[:, :, 0] = 2 * x[:, :, 1]
+    around[:, :, -1] = 2 * x[:, :, -2]
+    around[:, 1:-1] += x[:, :-2]
+    around[:, 1:-1] += x[:, 2:]
+    around[:, 0] += 2 * x[:, 1]
+    around[:, -1] += 2 * x[:, -2]
     around -= 4 * x
-    largest: Array = np.abs(around).reshape(len(x), -1).max(-1)
+    largest: Array = np.abs(around, out=around).reshape(len(x), -1).max(-1)
     return largest.clip(max=255).astype(np.float64)
 
 
