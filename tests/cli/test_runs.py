@@ -157,9 +157,8 @@ def test_tables_print_in_every_format(write_suite: Write, tmp_path: Path, style:
     told = bench("table", suite, "models=[persistence]", "--results", results, "--format", style)
     assert told.exit_code == 0
     assert "persistence" in told.stdout
-    assert (
-        results / "tiny" / f"leaderboard.{dict(markdown='md', latex='tex').get(style, style)}"
-    ).read_text() == told.stdout
+    ending = {"markdown": "md", "latex": "tex"}.get(style, style)
+    assert (results / "tiny" / f"leaderboard.{ending}").read_text() == told.stdout
 
 
 @pytest.mark.slow

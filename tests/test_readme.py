@@ -1,0 +1,119 @@
+"""The README's commands run, its example works, its suites plan, its table was produced."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from benchbench.cli import app
+from benchbench.plan import plan
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+_spec = importlib.util.spec_from_file_location("commands", ROOT / "tests" / "readme_commands.py")
+assert _spec is not None
+assert _spec.loader is not None
+commands = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(commands)
+
+
+def test_ci_runs_the_two_commands_that_install() -> None:
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    for name in ("quickstart", "install"):
+        assert commands.named(name)
+        assert f"tests/readme_commands.py {name}" in ci
+
+
+@pytest.mark.slow
+def test_every_other_command_runs_in_a_clone_with_the_example_model(tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    clone.mkdir()
+    for name in ("benchbench", "models", "datasets", "suites"):
+        shutil.copytree(ROOT / name, clone / name, ignore=shutil.ignore_patterns("__pycache__"))
+    suite = clone / "suites" / "quickstart.yaml"
+    text = suite.read_text()
+    # the same commands on a quickstart that takes seconds
+    short = text.replace("steps: 560", "steps: 2").replace("test: 256", "test: 8")
+    assert short.count("steps: 2\n") == 1
+    suite.write_text(short.replace("executor: local", "executor: inline"))
+    (example,) = re.findall(r"`models/lastmean\.py`:\n\n```python\n(.*?)```", README, re.S)
+    (clone / "models" / "lastmean.py").write_text(example)
+    bench = clone / "bench"
+    bench.write_text(f'#!/bin/sh\nexec {sys.executable} -m benchbench "$@"\n')
+    bench.chmod(0o755)
+    environment = {
+        **os.environ,
+        "PATH": f"{clone}:{os.environ['PATH']}",
+        "PYTHONPATH": str(clone),
+        "BENCH_DATA": str(tmp_path / "data"),
+    }
+    typed = commands.unnamed()
+    assert len(typed) >= 10
+    for line in [command for command in typed if not command.startswith("bench doctor")]:
+        line = line.replace("train.steps=40", "train.steps=3")
+        answer = subprocess.run(
+            ["bash", "-c", line], cwd=clone, env=environment, capture_output=True, text=True
+        )
+        assert answer.returncode == 0, f"{line}\n{answer.stdout}\n{answer.stderr}"
+    told = (clone / "results" / "quickstart" / "leaderboard.md").read_text()
+    assert "lastmean" in told  # the last command's table
+
+
+def test_the_example_suite_plans(tmp_path: Path) -> None:
+    examples = re.findall(r"```yaml\n(.*?)```", README, re.S)
+    assert len(examples) == 2
+    for index, text in enumerate(examples):
+        path = tmp_path / f"example{index}.yaml"
+        path.write_text(text)
+        assert plan(path).runs
+
+
+def test_the_cluster_example_is_the_shipped_suite_whole() -> None:
+    shown = plan_text(re.findall(r"```yaml\n(.*?)```", README, re.S)[1])
+    assert shown == plan_text((ROOT / "suites" / "cluster.yaml").read_text())
+
+
+def plan_text(text: str) -> list[str]:
+    """The lines of a suite without comments."""
+    return [line.split("#")[0].rstrip() for line in text.splitlines() if line.split("#")[0].strip()]
+
+
+def test_the_cluster_commands_have_the_options_they_are_shown_with() -> None:
+    lines = re.findall(r"^\$ (bench [^#\n]*)", README, re.M)
+    assert len(lines) >= 8
+    for line in lines:
+        _, command, *words = line.split()
+        told = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"})
+        assert told.exit_code == 0, line
+        for word in words:
+            if word.startswith("--"):
+                assert word in told.output, line
+
+
+def test_the_table_is_one_that_the_quickstart_wrote() -> None:
+    rows = re.findall(r"^\| (persistence|ConvLSTM|PredRNN|CMS-LSTM) +\|(.*)\|$", README, re.M)
+    assert [name for name, _ in rows] == [
+        run.model for run in plan(ROOT / "suites" / "quickstart.yaml").runs
+    ]
+    persistence = [float(cell) for cell in rows[0][1].split("|")[1:5]]
+    for _, row in rows[1:]:
+        psnr, ssim, mse, mae = (float(cell) for cell in row.split("|")[1:5])
+        assert psnr > persistence[0]
+        assert ssim > persistence[1]
+        assert mse < persistence[2]
+        assert mae < persistence[3]
+
+
+def test_names_that_the_readme_gives_exist() -> None:
+    for path in re.findall(r"`((?:benchbench|models|datasets|suites|tests)/[\w./]+)`", README):
+        if path != "models/lastmean.py":
+            assert (ROOT / path).exists(), path
