@@ -1,7 +1,8 @@
 #!/bin/bash
 # A real SLURM of two logical nodes on this machine, for the tests marked `slurm`.
 #
-#   cluster.sh start [--accounting]   install (apt-get, once), configure, start, wait until idle
+#   cluster.sh packages               install what it needs with apt-get, if it is not there
+#   cluster.sh start [--accounting]   configure, start, wait until idle
 #   cluster.sh stop                   end what was started, and only that; drop its state
 #
 # As root, without systemd and without cgroups. After `start`, SLURM_CONF=$DIR/slurm.conf.
@@ -47,9 +48,11 @@ wait_for() {
   die "$what did not come up in 60 s"
 }
 
-install() {
+packages() {
   local missing=() p policy=/usr/sbin/policy-rc.d made=0
-  for p in "$@"; do dpkg-query -W -f='${db:Status-Abbrev}' "$p" 2>/dev/null | grep -q '^ii' || missing+=("$p"); done
+  [ "$(id -u)" = 0 ] || die "root only"
+  mkdir -p "$LOG"
+  for p in slurmctld slurmd slurm-client munge slurmdbd mariadb-server; do dpkg-query -W -f='${db:Status-Abbrev}' "$p" 2>/dev/null | grep -q '^ii' || missing+=("$p"); done
   [ ${#missing[@]} -eq 0 ] && return 0
   # the packages' own services must not start: ours do
   if [ ! -e $policy ]; then printf '#!/bin/sh\nexit 101\n' > $policy; chmod 755 $policy; made=1; fi
@@ -88,9 +91,7 @@ start() {
   [ "$(id -u)" = 0 ] || die "root only"
   mkdir -p "$LOG" "$RUN" "$PIDS" "$DIR/state" "$DIR/spool"; chmod 755 "$DIR" "$RUN"
   ACCOUNTING="AccountingStorageType=accounting_storage/none"
-  install slurmctld slurmd slurm-client munge
   if [ "${1:-}" = --accounting ]; then
-    install slurmdbd mariadb-server
     ACCOUNTING="AccountingStorageType=accounting_storage/slurmdbd\nAccountingStorageHost=127.0.0.1\nAccountingStoragePort=$PORTDBD\nAccountingStoragePass=$RUN/munge.socket"
     PASS="$(head -c 12 /dev/urandom | od -An -tx1 | tr -d ' \n')"
   fi
@@ -122,7 +123,8 @@ stop() {
 }
 
 case "${1:-}" in
+  packages) packages ;;
   start) start "${2:-}" ;;
   stop) stop ;;
-  *) die "start or stop" ;;
+  *) die "packages, start or stop" ;;
 esac
