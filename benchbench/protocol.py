@@ -185,7 +185,7 @@ def ssim(*, span: float, channel: int | None = None, **how: Any) -> Metric:
     options: tuple[tuple[str, Any], ...] = (("range", span), ("win", 7))
     if channel is not None:
         options += (("ch", channel),)
-    return Metric("ssim", "SSIM", "ssim", "higher", "", 4, options=options, **how)
+    return Metric("ssim", "SSIM", "ssim", "higher", "index", 4, options=options, **how)
 
 
 def wrapped_psnr() -> Metric:
@@ -206,4 +206,4 @@ def sharpness(*, channel: int | None = None) -> Metric:
 def lpips(*, net: str, scale: str, rgb: str) -> Metric:
     """LPIPS of frames in `scale`, grey `repeat`ed to RGB, or channel `first` unless RGB."""
     options = (("net", net), ("scale", scale), ("rgb", rgb))
-    return Metric("lpips", "LPIPS", "lpips", "lower", "", 4, options=options)
+    return Metric("lpips", "LPIPS", "lpips", "lower", "distance", 4, options=options)
