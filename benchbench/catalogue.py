@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchbench import registry
@@ -20,6 +21,7 @@ from benchbench.suite import Faults, Suite
 
 if TYPE_CHECKING:
     from benchbench.dataset import Dataset
+    from benchbench.predictor import Predictor
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Contender:
     options: dict[str, Any]
     index: int
     """Its entry in the suite's `models`."""
+    weights: Path | None = None
+    """File of imported weights."""
 
 
 def _entries(document: Document, kind: str) -> list[tuple[int, dict[str, Any]]]:
@@ -123,8 +127,11 @@ def find_contenders(document: Document, faults: Faults) -> list[Contender]:
             label = raw.get("label") or entry.name
             if point:
                 label += " " + ", ".join(f"{name}={value}" for name, value in point.items())
+            file = raw.get("weights")
+            named = isinstance(file, str)
+            weights = document.path.parent / Path(file).expanduser() if named else None
             contenders.append(
-                Contender(label, entry.name, entry.version, entry.trains, bound, index)
+                Contender(label, entry.name, entry.version, entry.trains, bound, index, weights)
             )
     return contenders
 
@@ -171,19 +178,27 @@ def check_fit(
     faults: Faults,
 ) -> None:
     """Builds every model on torch's meta device, where weights take no memory."""
-    import torch
-
     for model in contenders:
         for source in sources:
             if suite is not None and excluded(suite, model, source, None):
                 continue
-            build = registry.MODELS.get(model.name).build
             try:
-                with torch.device("meta"):
-                    build(source.clip, **model.options)
-            except NotImplementedError:
-                build(source.clip, **model.options)  # an initialisation that needs real memory
+                predictor = _on_meta(model, source.clip)
+                if model.weights is not None:
+                    from benchbench import weights
+
+                    weights.load(model.weights).check(predictor)
             except BenchError as error:
                 place = ("models", model.index)
                 where, text = _at(place, model.options, error)
                 faults.append((where, f"{text} ({model.label} on {source.label})"))
+
+
+def _on_meta(model: Contender, clip: Clip) -> Predictor:
+    import torch
+
+    try:
+        with torch.device("meta"):
+            return registry.build_model(model.name, clip, **model.options)
+    except NotImplementedError:  # an initialisation that needs real memory
+        return registry.build_model(model.name, clip, **model.options)

@@ -18,7 +18,7 @@ from benchbench.catalogue import (
     find_contenders,
     find_sources,
 )
-from benchbench.document import Document, Where, read
+from benchbench.document import Where, read
 from benchbench.errors import nearest
 from benchbench.resources import Slurm
 from benchbench.spec import RunSpec
@@ -80,7 +80,7 @@ def plan(path: Path, overrides: Sequence[str] = ()) -> Plan:
     _check_labels(contenders, sources, faults)
     _check_exclusions(suite, contenders, sources, faults)
     check_fit(contenders, sources, suite, faults)
-    runs = _expand(suite, document, contenders, sources, faults)
+    runs = _expand(suite, contenders, sources, faults)
     if faults:
         raise faulty(document, faults)
     return Plan(suite, path, tuple(runs), tuple(sources))
@@ -128,17 +128,12 @@ def _train(
 
 
 def _expand(
-    suite: Suite,
-    document: Document,
-    contenders: Sequence[Contender],
-    sources: Sequence[Source],
-    faults: Faults,
+    suite: Suite, contenders: Sequence[Contender], sources: Sequence[Source], faults: Faults
 ) -> list[Planned]:
     runs: list[Planned] = []
     for source, model in itertools.product(sources, contenders):
         entry = suite.models[model.index]
-        weights, digest = _weights(document, entry, model.index, faults)
-        trained = model.trains and weights is None
+        trained = model.trains and model.weights is None
         train = _train(suite, entry, model, source, faults) if trained else None
         where: Where = ("models", model.index, "slurm")
         slurm = validate_slurm(suite, entry.slurm, where, faults)
@@ -154,9 +149,11 @@ def _expand(
                 dataset_options=source.options,
                 train=registry.plain(train.model_dump()) if train else None,
                 seed=seed if trained else 0,
-                weights=digest,
+                weights=_digest(model.weights),
             )
-            runs.append(Planned(spec, model.label, source.label, weights, slurm or suite.slurm))
+            runs.append(
+                Planned(spec, model.label, source.label, model.weights, slurm or suite.slurm)
+            )
     if not runs and not faults:
         faults.append((("exclude",), "every run of the suite is excluded"))
     _check_repeats(runs, contenders, faults)
@@ -176,16 +173,6 @@ def _check_repeats(
             )
 
 
-def _weights(
-    document: Document, entry: ModelEntry, index: int, faults: Faults
-) -> tuple[Path | None, str | None]:
-    """The file of imported weights, relative to the suite, and its sha256."""
-    if entry.weights is None:
-        return None, None
-    path = document.path.parent / Path(entry.weights).expanduser()
-    try:
-        return path, hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        text = f"no file {path}; make it with 'bench weights import'"
-        faults.append((("models", index, "weights"), text))
-        return None, None
+def _digest(file: Path | None) -> str | None:
+    """The sha256 of a file of imported weights; one that is not there was told already."""
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file and file.is_file() else None

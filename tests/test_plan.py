@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +11,11 @@ import torch
 import yaml
 
 from benchbench import run as run_module
+from benchbench import weights
+from benchbench.clip import Clip
 from benchbench.errors import SchemaError
 from benchbench.plan import plan
+from benchbench.registry import build_model
 from benchbench.spec import RunSpec
 
 Write = Callable[..., Path]
@@ -78,7 +82,7 @@ def test_all_faults_are_told_at_once_with_their_lines(write_suite: Write) -> Non
         ("train=null", "missing key 'train', and convlstm is trained"),
         ("models.1.train={lr: high}", "models.1.train.lr: expected a number, not 'high'"),
         ("models.1.grid={hidden: [[4], [8]]}", "'hidden' is in 'options' too; keep one"),
-        ("models.1.weights=w.pt", "make it with 'bench weights import'"),
+        ("models.1.weights=w.pt", "w.pt"),
         ("exclude=[{model: convlst}]", "no model 'convlst'; did you mean 'convlstm'?"),
         ("exclude=[{dataset: moving_digits}]", "every run of the suite is excluded"),
         ("exclude=[{}]", "excludes everything"),
@@ -166,6 +170,24 @@ def test_planning_builds_no_weights(write_suite: Write, monkeypatch: pytest.Monk
     monkeypatch.setattr(torch.nn.Conv2d, "reset_parameters", spy)
     plan(write_suite())
     assert {device.type for device in made} == {"meta"}
+
+
+def test_imported_weights_that_do_not_fit_are_told_before_any_work(
+    write_suite: Write, tmp_path: Path
+) -> None:
+    predictor = build_model("convlstm", Clip(1, 16, 16, 3, 2), hidden=[8], patch=4)
+    assert predictor.built_as is not None
+    made = weights.Imported(
+        *predictor.built_as, Clip(1, 16, 16, 3, 2), "openstl", "", predictor.state_dict()
+    )
+    weights.save(tmp_path / "w.pt", made)
+    entry = "models.1={name: convlstm, weights: w.pt, options: {patch: 4, hidden: [%d]}}"
+    with pytest.raises(SchemaError, match=r"give it the options hidden: \[8\]"):
+        plan(write_suite(), [entry % 4])
+    run = plan(write_suite(), [entry % 8, "seeds=[3, 4]"]).runs[1]
+    assert run.spec.train is None
+    assert run.spec.seed == 0
+    assert run.spec.weights == hashlib.sha256((tmp_path / "w.pt").read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)

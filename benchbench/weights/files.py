@@ -118,7 +118,12 @@ class Imported:
         return predictor
 
     def load_into(self, predictor: Predictor) -> None:
-        """Copies the weights into a predictor of `build_model`.
+        """Copies the weights into a predictor of `build_model`; raises as `check` does."""
+        self.check(predictor)
+        predictor.load_state_dict(self.state_dict)
+
+    def check(self, predictor: Predictor) -> None:
+        """Whether the weights fit a predictor of `build_model`, on whatever device.
 
         Other options that fit the tensors are allowed, with a warning.
 
@@ -140,7 +145,6 @@ class Imported:
             raise SchemaError(f"{where}: they do not fit the model as it is built; {others}")
         if differs:
             logging.getLogger(__name__).warning("%s had %s", where, ", ".join(differs))
-        predictor.load_state_dict(self.state_dict)
 
 
 def save(path: Path, imported: Imported) -> None:
