@@ -22,6 +22,7 @@ from benchbench.executor.job import Job
 from benchbench.executor.ledger import FOLDER, Submission, entrusted
 from benchbench.executor.local import search_path
 from benchbench.executor.slurm_job import SlurmJob
+from benchbench.executor.standing import leaving, vanished
 from benchbench.plan import Planned
 from benchbench.provenance import digest
 from benchbench.record import Store
@@ -88,12 +89,15 @@ class Slurm:
         queue = cluster.queue()
         known = entrusted(store.root, queue)
         now = file_clock(store.root)
-        fresh, held = [], []
+        fresh: list[Job] = []
+        held: list[Job] = []
         for key, job in jobs.items():
-            if key in known and known[key].queued is not None:
-                self.given[key] = known[key].job or "?"
-            elif (newest := latest(job.folder)) is not None and newest.alive(now):
-                held.append(job)
+            newest, given = latest(job.folder), known.get(key)
+            over = given is not None and leaving(job, given, newest)
+            if given is not None and given.queued is not None and not over:
+                self.given[key] = given.job or "?"
+            elif newest is not None and newest.alive(now) and not over:
+                (fresh if vanished(newest, given, asked=True) else held).append(job)
             else:
                 fresh.append(job)
         if self.given:

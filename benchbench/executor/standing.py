@@ -81,9 +81,9 @@ def _stand(job: Job, given: Entrusted | None, asked: bool, now: float, store: St
     def said(name: State, detail: str, *, dead: bool = False) -> Standing:
         return Standing(job.planned, name, detail, number, dead, logs)
 
-    if newest is not None and newest.alive(now) and not _vanished(newest, given, asked):
+    if newest is not None and newest.alive(now) and not vanished(newest, given, asked):
         return said("running", progress(state))
-    if given is not None and given.queued is not None:
+    if given is not None and given.queued is not None and not leaving(job, given, newest):
         return said(*_queued(given, newest, state))
     if (job.folder / CANCELLED).exists():
         return said("cancelled", step(state))
@@ -117,11 +117,19 @@ def _begun(given: Entrusted, newest: Attempt | None) -> bool:
     return _job_of(newest) == given.job or newest.facts.get("since", 0) > given.submission.made
 
 
-def _vanished(newest: Attempt, given: Entrusted | None, asked: bool) -> bool:
+def vanished(newest: Attempt, given: Entrusted | None, asked: bool) -> bool:
     """Whether the attempt's job has left the queue, which ends all doubt about its process."""
     if not asked or given is None or given.queued is not None:
         return False
     return given.job is not None and _job_of(newest) == given.job
+
+
+def leaving(job: Job, given: Entrusted, newest: Attempt | None) -> bool:
+    """Whether a job is in the queue only because SLURM still clears up behind it."""
+    if given.queued is None or given.queued.state != "COMPLETING":
+        return False
+    failed = newest is not None and newest.outcome == "failed"
+    return failed or (job.folder / CANCELLED).exists()
 
 
 def _queued(given: Entrusted, newest: Attempt | None, state: dict[str, Any]) -> tuple[State, str]:

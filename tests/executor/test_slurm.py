@@ -14,6 +14,7 @@ import pytest
 from benchbench.claim import Claim
 from benchbench.errors import SchemaError
 from benchbench.executor.cluster import Queued, Unreachable, endings, preempted, queue
+from benchbench.executor.job import CANCELLED
 from benchbench.executor.ledger import entrusted, submissions
 from benchbench.executor.slurm import Refused, Slurm, arrays, split
 from benchbench.plan import Plan
@@ -142,6 +143,22 @@ def test_a_queued_run_is_not_submitted_again(
     again, said = submit(plan, tmp_path / "r")
     assert first == again == ["submitted job 101_0", "submitted job 101_1"]
     assert said == ["2 in the queue already"]
+
+
+@pytest.mark.parametrize("cancelled", [True, False])
+def test_a_cancelled_run_is_submitted_again_while_its_job_still_ends(
+    make_plan: MakePlan, fake: Path, tmp_path: Path, cancelled: bool
+) -> None:
+    plan = make_plan()
+    submit(plan, tmp_path / "r")
+    text = (fake / "queue").read_text().replace("PENDING", "COMPLETING")
+    (fake / "queue").write_text(text)
+    if cancelled:
+        folder = Store(tmp_path / "r").folder(plan.runs[0].spec)
+        folder.mkdir(parents=True)
+        (folder / CANCELLED).touch()
+    statuses, _ = submit(plan, tmp_path / "r")
+    assert statuses == [f"submitted job {102 if cancelled else 101}"]
 
 
 def test_a_front_end_that_died_before_sbatch_answered_is_made_up_for(

@@ -156,6 +156,15 @@ def test_the_limit_of_timeouts_is_a_failure_though_the_attempt_was_interrupted(c
     assert case.told == "failed: out of time"
 
 
+@pytest.mark.parametrize("outcome", ["failed", "interrupted"])
+def test_a_job_that_is_only_cleared_up_behind_is_over(case: Case, outcome: str) -> None:
+    case.submitted("COMPLETING")
+    case.attempt(alive=False, ended=time.time(), outcome=outcome, message="no memory")
+    if outcome == "interrupted":
+        (case.job.folder / CANCELLED).touch()
+    assert case.stand().state == ("failed" if outcome == "failed" else "cancelled")
+
+
 def test_a_retried_failure_waits(case: Case) -> None:
     case.attempt(alive=False, slurm=False, ago=300, ended=time.time() - 200, outcome="failed")
     case.event({"phase": "failed", "message": "no memory"})
