@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchbench.clip import Clip
-from benchbench.errors import UnknownName, nearest
+from benchbench.errors import SchemaError, UnknownName, nearest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,6 +46,13 @@ class Metric:
     pool: Pool = "frame-mean"
     cap: float | None = None
     """Frames above it (perfect ones have an infinite PSNR) count as this much when pooled."""
+
+    def __post_init__(self) -> None:
+        if self.quantised and not self.clip:
+            raise SchemaError(
+                f"metric '{self.name}': uint8(255 x) means nothing beyond [0, 1]; "
+                "what is quantised must be clipped"
+            )
 
     @property
     def needs_range(self) -> bool:

@@ -9,7 +9,8 @@ import torch
 
 from benchbench import protocols
 from benchbench.clip import Clip
-from benchbench.errors import BenchError, Unfit, UnknownName
+from benchbench.errors import BenchError, SchemaError, Unfit, UnknownName
+from benchbench.protocol import psnr
 
 NAMES = protocols.names()
 PLAIN = [name for name in NAMES if "lpips" not in name]
@@ -104,6 +105,11 @@ def test_the_wrapping_psnr_ranks_the_worse_prediction_first() -> None:
         for name in ("predrnn", "simvp")
     }
     assert ranks == {"predrnn": True, "simvp": False}
+
+
+def test_frames_are_quantised_only_where_they_are_clipped() -> None:
+    with pytest.raises(SchemaError, match=r"'psnr': .* must be clipped"):
+        psnr(peak=255, quantised=True, clip=False)
 
 
 def test_only_cms_lstm_all_counts_the_second_channel() -> None:
