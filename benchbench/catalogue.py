@@ -127,9 +127,8 @@ def find_contenders(document: Document, faults: Faults) -> list[Contender]:
             label = raw.get("label") or entry.name
             if point:
                 label += " " + ", ".join(f"{name}={value}" for name, value in point.items())
-            file = raw.get("weights")
-            named = isinstance(file, str)
-            weights = document.path.parent / Path(file).expanduser() if named else None
+            file = raw["weights"] if isinstance(raw.get("weights"), str) else ""
+            weights = document.path.parent / Path(file).expanduser() if file else None
             contenders.append(
                 Contender(label, entry.name, entry.version, entry.trains, bound, index, weights)
             )

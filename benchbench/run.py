@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,8 +12,8 @@ import torch
 import yaml
 from torch.utils.data import DataLoader
 
-from benchbench import checkpoint, protocols, registry
-from benchbench.atomic import write_text
+from benchbench import checkpoint, predictions, protocols, registry
+from benchbench.atomic import replacing, write_text
 from benchbench.dataset import Dataset
 from benchbench.errors import DataMissing
 from benchbench.evaluate import evaluate
@@ -33,11 +34,18 @@ class Settings:
     checkpoint_every: int = 500
     workers: int = 0
     test_batch: int = 16
+    store_predictions: bool = False
 
     @classmethod
     def of(cls, suite: Suite) -> Settings:
         """The settings a suite gives its runs."""
-        return cls(tuple(suite.protocols), suite.checkpoint_every, suite.workers, suite.test_batch)
+        return cls(
+            tuple(suite.protocols),
+            suite.checkpoint_every,
+            suite.workers,
+            suite.test_batch,
+            suite.store_predictions,
+        )
 
 
 @dataclass(frozen=True)
@@ -157,22 +165,29 @@ class Run:
             if done < of and self.stop():
                 raise Interrupted(f"stopped at test sequence {done} of {of}")
 
-        evaluate(
-            predictor,
-            dataset.split("test"),
-            dataset.clip,
-            [protocols.get(name) for name in names],
-            self.folder / "scores",
-            batch=self.settings.test_batch,
-            device=self.device,
-            workers=self.settings.workers,
-            precision=self.spec.train["precision"] if self.spec.train else "fp32",
-            on_progress=watch,
-        )
+        split, kept = dataset.split("test"), self.folder / predictions.NAME
+        with contextlib.ExitStack() as stack:
+            if self.settings.store_predictions and not kept.exists():
+                temporary = stack.enter_context(replacing(kept))
+                predictor = predictions.Recorder(predictor, temporary, len(split))
+            evaluate(
+                predictor,
+                split,
+                dataset.clip,
+                [protocols.get(name) for name in names],
+                self.folder / "scores",
+                batch=self.settings.test_batch,
+                device=self.device,
+                workers=self.settings.workers,
+                precision=self.spec.train["precision"] if self.spec.train else "fp32",
+                on_progress=watch,
+            )
 
 
 def load_run(folder: Path) -> tuple[Predictor, Dataset]:
     """The tested predictor of a finished run, on the CPU, and the dataset it was tested on.
+
+    Where the run kept its predictions, the predictor gives those.
 
     Raises:
         DataMissing: the folder lacks a file of a run.
@@ -182,6 +197,8 @@ def load_run(folder: Path) -> tuple[Predictor, Dataset]:
     except FileNotFoundError:
         raise DataMissing(f"{folder}: not a run's folder, it has no spec.yaml") from None
     dataset = registry.build_dataset(spec.dataset, **spec.dataset_options)
+    if (kept := folder / predictions.NAME).exists():
+        return predictions.Replay(kept), dataset
     predictor = registry.build_model(spec.model, dataset.clip, **spec.model_options)
     state = checkpoint.load(folder, device=torch.device("cpu"))
     if state is None or "optimizer" in state:

@@ -185,6 +185,8 @@ class Suite(_Section):
     """Processes that load clips for each run; 0 loads them in the run's own."""
     test_batch: Count = 16
     """Clips predicted at a time in validation and test."""
+    store_predictions: bool = False
+    """Keeps each run's test predictions, `predictions.npy`, for scoring again without the model."""
     executor: Literal["inline", "local", "slurm"] = "inline"
     """Where runs go if the command line does not say."""
     local: Local = Local()
