@@ -43,7 +43,7 @@ def main() -> None:
         faults.append(f"more than {SECONDS} s for 10,000 sequences")
     if peak > GIB:
         faults.append("more than 1 GiB")
-    if growth > GIB // 10:  # the allocator's arenas come and go by some 30 MiB
+    if growth > GIB // 20:  # the allocator's arenas come and go by some 30 MiB
         faults.append(f"the peak grew by {growth >> 20} MiB")
     sys.exit("; ".join(faults))
 
