@@ -157,17 +157,19 @@ def explain(error: BaseException) -> str:
         return f"out of GPU memory; lower train.batch or the model's size ({error})"
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
         return f"out of memory; lower train.batch or ask for more ({error})"
-    if isinstance(error, OSError) and error.errno in FULL:
+    if isinstance(error, OSError) and _full(error):
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}; free some, then run again: it goes on from its checkpoint"
     return f"{type(error).__name__}: {error}"
 
 
+def _full(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno in FULL
+
+
 def _log_failure(error: Exception) -> None:
-    if isinstance(error, BenchError):
-        log.error("failed: %s", error)
-    else:
-        log.error("failed: %s", explain(error), exc_info=error)
+    known = isinstance(error, BenchError) or _full(error)
+    log.error("failed: %s", explain(error), exc_info=None if known else error)
 
 
 @contextlib.contextmanager
@@ -196,8 +198,9 @@ def stopping(*more: signal.Signals) -> Iterator[Callable[[], bool]]:
 def _logging_to(path: Path) -> Iterator[None]:
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    level = log.level
+    before = log.level, log.propagate
     log.setLevel(logging.INFO)
+    log.propagate = False  # the outcome tells the person at the terminal
     log.addHandler(handler)
     logging.captureWarnings(True)
     try:
@@ -205,7 +208,8 @@ def _logging_to(path: Path) -> Iterator[None]:
     finally:
         logging.captureWarnings(False)
         log.removeHandler(handler)
-        log.setLevel(level)
+        log.setLevel(before[0])
+        log.propagate = before[1]
         with contextlib.suppress(OSError):
             handler.close()
 
