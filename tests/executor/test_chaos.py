@@ -28,8 +28,8 @@ from benchbench.record import Store
 from benchbench.run import Settings
 
 SEED = 6
-FAULTS = 24
-SECONDS = 100.0
+FAULTS = 20
+SECONDS = 75.0
 """Of chaos at most; what is left then ends in peace."""
 FRONT_ENDS = 2
 
@@ -73,9 +73,7 @@ class Chaos:
         """One fault."""
         kind = self.random.choice(["worker", "worker", "front end", "both", "SIGTERM", "torn"])
         front, workers = self.random.choice(self.fronts), self.workers()
-        if kind in ("worker", "both") and not workers:
-            return
-        if kind in ("worker", "both"):
+        if kind in ("worker", "both") and workers:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.random.choice(workers), signal.SIGKILL)
         if kind in ("front end", "both"):
@@ -107,8 +105,9 @@ class Chaos:
         deadline = time.monotonic() + SECONDS
         while sum(self.faults.values()) < FAULTS and time.monotonic() < deadline:
             self.start()
-            time.sleep(self.random.uniform(0.5, 4.0))
-            self.strike()
+            time.sleep(self.random.uniform(0.2, 2.5))
+            if self.workers():  # else there is nobody at work yet that could be disturbed
+                self.strike()
         while not all(self.store.done(run.spec, ["benchbench"]) for run in self.plan.runs):
             self.start()
             time.sleep(0.5)
@@ -120,9 +119,9 @@ class Chaos:
 def test_every_run_ends_once_and_with_the_same_bits(
     make_plan: Callable[..., Plan], tmp_path: Path
 ) -> None:
-    train = {"steps": 500, "batch": 2, "validate_every": 100}
+    train = {"steps": 400, "batch": 2, "validate_every": 100}
     shares = {"slots": 1, "threads": 1}
-    plan = make_plan(seeds=list(range(6)), train=train, checkpoint_every=20, local=shares)
+    plan = make_plan(seeds=list(range(5)), train=train, checkpoint_every=20, local=shares)
     calm, store = Store(tmp_path / "calm"), Store(tmp_path / "chaos")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -152,7 +151,7 @@ def test_every_run_ends_once_and_with_the_same_bits(
         f"\nchaos: {sum(chaos.faults.values())} faults ({kinds}); {tried} attempts; "
         f"{len(plan.runs)} of {len(plan.runs)} runs survived, all bit-identical"
     )
-    assert sum(chaos.faults.values()) >= 10
+    assert sum(chaos.faults.values()) >= 8
 
 
 def steps(folder: Path) -> list[dict[str, Any]]:
