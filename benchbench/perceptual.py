@@ -39,8 +39,8 @@ def _rgb(frames: Tensor, scale: str, rgb: str) -> Tensor:
 
 
 @functools.lru_cache(maxsize=4)
-def _network(net: str, device: torch.device, weights: Path) -> nn.Module:
-    """The network, from `weights` (there, so that torch's hub downloads nothing)."""
+def _network(net: str, device: torch.device, _: Path) -> nn.Module:
+    """The network; its weight file is named so that another file is another network."""
     import lpips
 
     with warnings.catch_warnings():
