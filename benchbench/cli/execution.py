@@ -17,8 +17,27 @@ if TYPE_CHECKING:
     from benchbench.plan import Plan, Planned
     from benchbench.record import Store
 
+
+def _suites(incomplete: str) -> list[str]:
+    """For shell completion: the suites that come along, and YAML files and folders here."""
+    from importlib import import_module
+
+    folders = import_module("benchbench.suites").__path__
+    shipped = sorted(path.stem for folder in folders for path in Path(folder).glob("*.yaml"))
+    here = [
+        f"{path}/" if path.is_dir() else str(path)
+        for path in sorted(Path().glob(f"{incomplete}*"))
+        if path.is_dir() or path.suffix in (".yaml", ".yml")
+    ]
+    return [*(name for name in shipped if name.startswith(incomplete)), *here]
+
+
 SuiteFile = Annotated[
-    Path, typer.Argument(help="Suite file, or the name of a suite that comes with benchbench.")
+    Path,
+    typer.Argument(
+        help="Suite file, or the name of a suite that comes with benchbench.",
+        autocompletion=_suites,
+    ),
 ]
 Overrides = Annotated[
     list[str] | None,

@@ -150,6 +150,30 @@ def test_help_answers_at_once() -> None:
     assert best < 0.5 or os.getloadavg()[0] > 2
 
 
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("run qu", ["quickstart"]),
+        ("plan suites/zoo", ["suites/zoo_smoke.yaml"]),
+        ("models show cms", ["cms_lstm"]),
+        ("datasets show tax", ["taxibj"]),
+        ("protocols show ope", ["openstl"]),
+    ],
+)
+def test_the_shell_completes_names(words: str, offered: list[str]) -> None:
+    answer = CliRunner().invoke(
+        app,
+        [],
+        prog_name="bench",
+        env={
+            "_BENCH_COMPLETE": "complete_bash",
+            "COMP_WORDS": f"bench {words}",
+            "COMP_CWORD": str(len(words.split())),
+        },
+    )
+    assert answer.output.split() == offered
+
+
 @pytest.mark.parametrize("style", ["markdown", "csv", "latex", "html"])
 def test_tables_print_in_every_format(write_suite: Write, tmp_path: Path, style: str) -> None:
     suite, results = write_suite(), tmp_path / "results"
