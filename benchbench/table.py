@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -120,8 +121,14 @@ class Board:
 
     def markdown(self) -> str:
         """A heading, the table and its notes."""
+        from tabulate import tabulate
+
         align = ["left"] + ["right"] * (len(self.headings) - 1)
-        table = self.frame().to_markdown(index=False, disable_numparse=True, colalign=align)
+        rows = [row.texts(self.columns) for row in self.rows]
+        # tabulate is what pandas would call; without pandas an unchanged table prints at once
+        table = tabulate(
+            rows, self.headings, tablefmt="pipe", disable_numparse=True, colalign=align
+        )
         notes = "\n".join(f"- {note}" for note in self.notes)
         return f"## {self.title}\n\n{table}\n\n{notes}\n"
 
@@ -235,7 +242,9 @@ def tidy(made: Sequence[Board]) -> pd.DataFrame:
 def render(made: Sequence[Board], style: str, *, title: str) -> str:
     """The tables as `markdown`, `csv`, `latex` or `html`."""
     if style == "markdown":
-        return f"# {title}\n\n" + "\n".join(board.markdown() for board in made)
+        digest = hashlib.sha256(repr(tuple(made)).encode()).hexdigest()[:12]
+        text = "\n".join(board.markdown() for board in made)
+        return f"# {title}\n\n{text}\n<!-- {digest}: all numbers, unrounded -->\n"
     if style == "csv":
         return tidy(made).to_csv(index=False)
     if style == "latex":
@@ -244,10 +253,21 @@ def render(made: Sequence[Board], style: str, *, title: str) -> str:
     return f"<!doctype html>\n<meta charset=utf-8>\n<title>{title}</title>\n" + "\n".join(pages)
 
 
+FILES = {
+    style: f"leaderboard.{ending}"
+    for style, ending in (("csv", "csv"), ("latex", "tex"), ("html", "html"), ("markdown", "md"))
+}
+
+
 def write(made: Sequence[Board], folder: Path, *, title: str) -> None:
-    """Writes `leaderboard.md`, `.csv`, `.tex` and `.html` into a folder."""
-    for ending, style in (("md", "markdown"), ("csv", "csv"), ("tex", "latex"), ("html", "html")):
-        write_text(folder / f"leaderboard.{ending}", render(made, style, title=title))
+    """Writes the leaderboard in every format, unless that of the same numbers is there."""
+    newest = folder / FILES["markdown"]
+    text = render(made, "markdown", title=title)
+    there = all((folder / name).exists() for name in FILES.values())
+    if there and newest.read_text(encoding="utf-8") == text:
+        return
+    for style, name in FILES.items():
+        write_text(folder / name, render(made, style, title=title))
 
 
 def _latex(board: Board) -> str:
