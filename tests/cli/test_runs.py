@@ -202,17 +202,13 @@ def test_kill_9_and_the_same_command_again_ends_in_the_undisturbed_table(
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     subprocess.run(command(undisturbed), check=True, capture_output=True)
     for checkpoints in (1, 2):
-        process = subprocess.Popen(
+        with subprocess.Popen(
             command(killed), stdout=subprocess.DEVNULL, start_new_session=True
-        )
-        seen: set[float] = set()
-        while len(seen) < 2 * checkpoints and process.poll() is None:
-            for path in killed.glob("runs/*/convlstm/*/checkpoint.pt"):
-                with contextlib.suppress(FileNotFoundError):  # it is being replaced
-                    seen.add(path.stat().st_mtime)
-        assert process.poll() is None, "the run ended before it could be killed"
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        ) as process:
+            try:
+                _wait_for_checkpoints(process, killed, 2 * checkpoints)
+            finally:
+                os.killpg(process.pid, signal.SIGKILL)
     subprocess.run(command(killed), check=True, capture_output=True)
     assert leaderboard(killed) == leaderboard(undisturbed)
     for name in ("scores/benchbench-v1.parquet", "checkpoint.pt"):
@@ -222,6 +218,15 @@ def test_kill_9_and_the_same_command_again_ends_in_the_undisturbed_table(
             assert one.read_bytes() == two.read_bytes()
         else:
             _assert_same_weights(one, two)
+
+
+def _wait_for_checkpoints(process: subprocess.Popen[bytes], results: Path, count: int) -> None:
+    seen: set[float] = set()
+    while len(seen) < count:
+        assert process.poll() is None, "the run ended before it could be killed"
+        for path in results.glob("runs/*/convlstm/*/checkpoint.pt"):
+            with contextlib.suppress(FileNotFoundError):  # it is being replaced
+                seen.add(path.stat().st_mtime)
 
 
 def _assert_same_weights(one: Path, two: Path) -> None:

@@ -76,7 +76,7 @@ def test_a_suite_ends_as_it_does_in_one_process_whatever_dies(
     make_plan: MakePlan, tmp_path: Path
 ) -> None:
     """Four runs on two slots; one worker is killed at step 3, one run fails."""
-    steps = {"steps": 12, "batch": 2}
+    steps = {"steps": 200, "batch": 2}  # long enough to be seen at work
     broken = {"name": "convlstm", "label": "broken", "options": {"hidden": [4, 4]}}
     models = [
         {"name": "convlstm", "options": {"hidden": [4, 4]}},
