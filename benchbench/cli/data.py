@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from benchbench.cli.execution import plain_console
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -49,7 +51,7 @@ def listing(context: typer.Context) -> None:
     shown.add_column("What it is", overflow="fold")
     for name in DATASETS.names():
         shown.add_row(name, DATASETS.get(name).citation)
-    _console().print(shown)
+    plain_console().print(shown)
 
 
 @datasets.command()
@@ -68,7 +70,7 @@ def show(
     from benchbench.registry import DATASETS
     from benchbench.sheet import contact_sheet, write_png
 
-    console = _console()
+    console = plain_console()
     chosen = _options(option)
     dataset = _build(name, chosen)
     named = next((part for part in SPLITS if part == split), None)
@@ -93,7 +95,7 @@ def verify(name: Name, option: Options = None) -> None:
     from benchbench.errors import DataMissing
     from benchbench.passport import reread
 
-    console = _console()
+    console = plain_console()
     files = _build(name, _options(option)).files()
     wrong = 0
     for file in files:
@@ -121,7 +123,7 @@ def prepare(
     from benchbench.folder import data_folder
     from benchbench.passport import prepare as prepare_all
 
-    console = _console()
+    console = plain_console()
     found: list[tuple[str, Dataset]] = []
     for target in targets:
         found += _of_target(target, option)
@@ -211,11 +213,3 @@ def _tenths(console: Console) -> Watch:
             console.print(f"{name}: {of}", highlight=False, soft_wrap=True)
 
     return watch
-
-
-def _console() -> Console:
-    """Standard output; wide where it is not a terminal, so that nothing wraps in a file."""
-    from rich.console import Console
-
-    console = Console()
-    return console if console.is_terminal else Console(width=200)

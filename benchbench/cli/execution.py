@@ -77,12 +77,12 @@ def suite_file(suite: Path) -> Path:
     return suite
 
 
-def plain_console() -> Console:
+def plain_console(*, width: int = 200) -> Console:
     """Standard output; wide where it is not a terminal, so that nothing wraps in a file."""
     from rich.console import Console
 
     console = Console()
-    return console if console.is_terminal else Console(width=200)
+    return console if console.is_terminal else Console(width=width)
 
 
 @dataclass(frozen=True)

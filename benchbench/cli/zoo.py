@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from benchbench.certificate import Certificate, Count
     from benchbench.registry import Entry
 
+from benchbench.cli.execution import plain_console
+
 app = typer.Typer(no_args_is_help=True)
 models = typer.Typer(no_args_is_help=False)
 app.add_typer(models, name="models")
@@ -41,7 +43,7 @@ def listing(context: typer.Context) -> None:
         shown.add_row(
             name, entry.citation, "yes" if entry.trains else "no", ", ".join(proved) or "–"
         )
-    _console().print(shown)
+    plain_console(width=400).print(shown)
 
 
 @models.command()
@@ -52,7 +54,7 @@ def show(
     from benchbench.certificate import certificate
     from benchbench.registry import MODELS
 
-    console = _console()
+    console = plain_console(width=400)
     entry, known = MODELS.get(name), certificate(name)
     _say(console, f"{name}: {entry.citation}")
     _say(console, f"version {entry.version}, {'trained' if entry.trains else 'not trained'}")
@@ -193,11 +195,3 @@ def _table(*columns: str) -> Table:
     for column in columns:
         shown.add_column(column, overflow="fold", no_wrap=column in ("Name", "Option"))
     return shown
-
-
-def _console() -> Console:
-    """A pipe gets lines wide enough that nothing wraps."""
-    from rich.console import Console
-
-    console = Console()
-    return console if console.is_terminal else Console(width=400)
