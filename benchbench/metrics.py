@@ -2,7 +2,7 @@
 
 C channels, H height, W width, n frames, m planes. A measure takes a `Pair` of frames and gives (n,)
 in float64. What several measures need, such as the squared errors, a pair computes once. LPIPS
-apart, all is computed on the CPU, by numpy, in blocks of planes that stay in a core's cache.
+apart, all is computed on the CPU, by `benchbench.planes`.
 
 A frame's numbers depend bit for bit on nothing but the frame, whatever lies beside it and however
 many threads there are: every sum is made in an order of its own.
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,9 +20,6 @@ import torch
 from torch import Tensor
 
 from benchbench.planes import Array, errors, largest_laplacian, similarities, wrapped_squares
-
-BLOCK = 1 << 14
-"""Pixels of the planes computed at once: several float64 arrays of them fit a core's cache."""
 
 
 class Pair:
@@ -60,8 +57,21 @@ class Pair:
         return self.prediction.shape[2] * self.prediction.shape[3]
 
     @functools.cached_property
-    def _errors(self) -> list[Tensor]:
-        return self._by_plane(errors)
+    def _planes(self) -> tuple[Array, Array]:
+        """Predicted and true planes (n C, H, W)."""
+        H, W = self.prediction.shape[2:]
+        frames = self.prediction, self.target
+        x, y = (one.detach().contiguous().cpu().numpy().reshape(-1, H, W) for one in frames)
+        return x, y
+
+    def _by_frame(self, numbers: Array) -> Tensor:
+        """(k, n C) numbers of planes as (k, C, n)."""
+        n, C = self.prediction.shape[:2]
+        return torch.from_numpy(numbers.reshape(-1, n, C).swapaxes(1, 2))
+
+    @functools.cached_property
+    def _errors(self) -> Tensor:
+        return self._by_frame(errors(*self._planes))
 
     @property
     def squares(self) -> Tensor:
@@ -76,45 +86,25 @@ class Pair:
     @functools.cached_property
     def wrapped(self) -> Tensor:
         """Squared error modulo 256, as uint8 arithmetic has it, summed over pixels, (C, n)."""
-        return self._by_plane(wrapped_squares)[0]
+        return self._by_frame(wrapped_squares(*self._planes))[0]
 
     @functools.cached_property
     def sharpness(self) -> Tensor:
         """Largest absolute Laplacian of the prediction, (C, n)."""
-        return self._by_plane(lambda x, _: [largest_laplacian(x)])[0]
+        return self._by_frame(largest_laplacian(self._planes[0]))[0]
 
     def similarity(self, span: float, window: int) -> Tensor:
         """SSIM, (C, n)."""
         if (span, window) not in self._similar:
-            spans = tuple(sorted({*self.spans, span}))
-            found = self._by_plane(lambda x, y: similarities(x, y, spans, window=window))
+            spans = sorted({*self.spans, span})
+            found = self._by_frame(similarities(*self._planes, np.array(spans, float), window))
             self._similar |= {(s, window): value for s, value in zip(spans, found, strict=True)}
         return self._similar[span, window]
 
-    def _by_plane(self, compute: Callable[[Array, Array], list[Array]]) -> list[Tensor]:
-        """What `compute` makes of planes, one number each, as (C, n) of frames."""
-        n, C = self.prediction.shape[:2]
-        blocks = [compute(x, y) for x, y in self._blocks()]
-        numbers = [np.concatenate(parts) for parts in zip(*blocks, strict=True)]
-        return [torch.from_numpy(values.reshape(n, C).T) for values in numbers]
-
-    def _blocks(self) -> Iterator[tuple[Array, Array]]:
-        """Predicted and true planes (m, H, W): int32 where quantised, else float64."""
-        H, W = self.prediction.shape[2:]
-        x, y = (
-            frames.detach().cpu().numpy().reshape(-1, H, W)
-            for frames in (self.prediction, self.target)
-        )
-        kind = np.float64 if x.dtype.kind == "f" else x.dtype
-        size = max(1, BLOCK // (H * W))
-        for start in range(0, len(x), size):
-            block = slice(start, start + size)
-            yield x[block].astype(kind, copy=False), y[block].astype(kind, copy=False)
-
 
 def quantise(frames: Tensor) -> Tensor:
-    """uint8(255 x) of frames in [0, 1], truncated not rounded, as int32."""
-    return (frames * 255).to(torch.int32)
+    """The whole numbers uint8(255 x) of frames in [0, 1], truncated not rounded, as float32."""
+    return (frames * 255).trunc()
 
 
 def _channels(values: Tensor, ch: int | None, mean: bool) -> Tensor:

@@ -1,134 +1,147 @@
-"""Sums over planes, one number a plane: the arithmetic of the measures, in numpy.
+"""Sums over planes, one number a plane: the arithmetic of the measures, compiled by numba.
 
-H height, W width, m planes: each one channel of one frame, float64, or int32 where quantised. A
-plane's numbers depend bit for bit on nothing but the plane.
+H height, W width, m planes: each one channel of one frame, float32, whole numbers where quantised.
+All is computed in float64, each sum in an order of its own, so a plane's numbers depend bit for
+bit on nothing but the plane. While it computes, other threads run.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
+import numba
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+Kernel = Callable[..., Any]
 
 
-def over_pixels(planes: Array) -> Array:
-    """Sums (m, H, W) to (m,), in float64, each along its own row of memory."""
-    sums: Array = planes.reshape(len(planes), -1).sum(-1).astype(np.float64)
+def _compiled(function: Kernel) -> Kernel:
+    """`function` as machine code, made at the first call and kept beside this file's bytecode."""
+    compiler = functools.partial(numba.njit, nogil=True, error_model="numpy")
+    try:
+        return compiler(cache=True)(function)
+    except RuntimeError:  # neither the package's folder nor the user's cache can be written to
+        return compiler()(function)
+
+
+@_compiled
+def errors(x: Array, y: Array) -> Array:
+    """Squared and absolute error of planes (m, H, W) summed over pixels, (2, m)."""
+    sums = np.zeros((2, len(x)))
+    squares, absolutes = np.empty(x.shape[2]), np.empty(x.shape[2])
+    for p in range(len(x)):
+        squares[:] = 0
+        absolutes[:] = 0
+        for i in range(x.shape[1]):
+            a, b = x[p, i], y[p, i]
+            for j in range(len(a)):
+                error = np.float64(a[j]) - np.float64(b[j])
+                squares[j] += error * error
+                absolutes[j] += abs(error)
+        sums[0, p] = squares.sum()
+        sums[1, p] = absolutes.sum()
     return sums
 
 
-def errors(x: Array, y: Array) -> list[Array]:
-    """Squared and absolute error of planes (m, H, W) summed over pixels, (m,) each."""
-    error = x - y
-    return [over_pixels(error * error), over_pixels(np.abs(error, out=error))]
+@_compiled
+def wrapped_squares(x: Array, y: Array) -> Array:
+    """Squared error of whole numbers (m, H, W) modulo 256, summed over pixels, (1, m)."""
+    sums = np.zeros((1, len(x)))
+    for p in range(len(x)):
+        total = 0
+        for i in range(x.shape[1]):
+            for j in range(x.shape[2]):
+                error = int(x[p, i, j]) - int(y[p, i, j])
+                total += error * error & 255
+        sums[0, p] = total
+    return sums
 
 
-def wrapped_squares(x: Array, y: Array) -> list[Array]:
-    """Squared error of int32 planes (m, H, W) modulo 256, summed over pixels, (m,)."""
-    squares = x - y
-    squares *= squares
-    squares &= 255
-    return [over_pixels(squares)]
-
-
+@_compiled
 def largest_laplacian(x: Array) -> Array:
-    """Largest absolute Laplacian of planes (m, H, W), at most 255, (m,); borders mirrored.
+    """Largest absolute Laplacian of planes (m, H, W), at most 255, (1, m); borders mirrored.
 
     OpenCV's `convertScaleAbs(Laplacian(frame, 3))`, whose 3 is the depth: the kernel is 3x3.
     """
-    around = np.empty_like(x)
-    flat, beside = x.reshape(-1), around.reshape(-1)
-    np.add(flat[:-2], flat[2:], out=beside[1:-1])
-    around[:, :, 0] = 2 * x[:, :, 1]
-    around[:, :, -1] = 2 * x[:, :, -2]
-    around[:, 1:-1] += x[:, :-2]
-    around[:, 1:-1] += x[:, 2:]
-    around[:, 0] += 2 * x[:, 1]
-    around[:, -1] += 2 * x[:, -2]
-    around -= 4 * x
-    largest: Array = np.abs(around, out=around).reshape(len(x), -1).max(-1)
-    return largest.clip(max=255).astype(np.float64)
+    m, H, W = x.shape
+    largest = np.zeros((1, m))
+    for p in range(m):
+        for i in range(H):
+            row, above, below = x[p, i], x[p, abs(i - 1)], x[p, H - 1 - abs(H - 2 - i)]
+            for j in range(W):
+                beside = row[abs(j - 1)] + row[W - 1 - abs(W - 2 - j)]
+                value = abs(above[j] + below[j] + beside - 4 * row[j])
+                largest[0, p] = max(largest[0, p], min(value, 255))
+    return largest
 
 
-def similarities(x: Array, y: Array, spans: tuple[float, ...], *, window: int = 7) -> list[Array]:
-    """SSIM of planes (m, H, W), (m,), for each data range in `spans`, from one pass.
+@_compiled
+def similarities(x: Array, y: Array, spans: Array, window: int) -> Array:
+    """SSIM of planes (m, H, W) for each of k data ranges `spans`, (k, m).
 
     Uniform window, sample covariance, K1 0.01 and K2 0.03, borders cropped: scikit-image's
-    defaults, in float64. Whole numbers up to 255 are summed as such, exactly.
+    defaults. Both means are taken times area squared, both moments times area (area - 1): the
+    ratio is the same.
     """
-    area = window * window
-    assert x.dtype == np.float64 or area**2 * 2 * 255**2 < 2**31
-    sum_x, sum_y, covariance = box(x, window), box(y, window), box(x * y, window)
-    power = x * x
-    power += y * y
-    variance = box(power, window)
-    # Both means times area squared, both moments times area (area - 1): the ratio is the same.
-    means = sum_x * sum_y
-    energy = sum_x * sum_x
-    energy += sum_y * sum_y
-    covariance *= area
-    covariance -= means
-    covariance *= 2
-    variance *= area
-    variance -= energy
-    means *= 2
-    if x.dtype != np.float64:
-        means, covariance, energy, variance = (
-            sums.astype(np.float64) for sums in (means, covariance, energy, variance)
-        )
-    size = len(x), x.shape[1] - window + 1, x.shape[2]
-    scores = []
-    for span in spans:
-        c1 = (0.01 * span) ** 2 * area**2
-        c2 = (0.03 * span) ** 2 * area * (area - 1)
-        above, below = means + c1, energy + c1
-        above *= covariance + c2
-        below *= variance + c2
-        ratio = whole(above, below, size, window)
-        scores.append(over_pixels(ratio) / (size[1] * (size[2] - window + 1)))
+    m, H, W = x.shape
+    area = float(window * window)
+    c1 = (0.01 * spans) ** 2 * area**2
+    c2 = (0.03 * spans) ** 2 * area * (area - 1)
+    columns, boxes = np.empty((4, W)), np.empty((4, W - window + 1))
+    ratios = np.empty((len(spans), W - window + 1))
+    scores = np.empty((len(spans), m))
+    for p in range(m):
+        columns[:] = 0
+        ratios[:] = 0
+        for i in range(H):
+            _add(columns, x[p, i], y[p, i], 1.0)
+            if i >= window:
+                _add(columns, x[p, i - window], y[p, i - window], -1.0)
+            if i >= window - 1:
+                _slide(columns, boxes, window)
+                for s in range(len(spans)):
+                    _compare(boxes, area, c1[s], c2[s], ratios[s])
+        for s in range(len(spans)):
+            scores[s, p] = ratios[s].sum() / ((H - window + 1) * (W - window + 1))
     return scores
 
 
-def whole(above: Array, below: Array, size: tuple[int, int, int], window: int) -> Array:
-    """`above / below`, both as `box` gives them, (m, H - window + 1, W); 0 for no whole window."""
-    ratio = np.empty(size)
-    np.divide(above, below, out=ratio.reshape(-1)[: above.size])
-    ratio[:, :, size[2] - window + 1 :] = 0
-    return ratio
+@_compiled
+def _add(columns: Array, x: Array, y: Array, sign: float) -> None:
+    """Adds x, y, x y and x x + y y of a row of pixels (W,) to sums (4, W), or takes them away."""
+    sum_x, sum_y, products, powers = columns[0], columns[1], columns[2], columns[3]
+    for j in range(len(x)):
+        a, b = np.float64(x[j]), np.float64(y[j])
+        sum_x[j] += sign * a
+        sum_y[j] += sign * b
+        products[j] += sign * (a * b)
+        powers[j] += sign * (a * a + b * b)
 
 
-def box(x: Array, window: int) -> Array:
-    """Sums over windows of planes (m, H, W), flat.
+@_compiled
+def _slide(columns: Array, boxes: Array, window: int) -> None:
+    """Sums (4, W - window + 1) of `window` columns (4, W) side by side."""
+    n = boxes.shape[1]
+    for q in range(4):
+        row, box = columns[q], boxes[q]
+        for j in range(n):
+            box[j] = row[j]
+        for offset in range(1, window):
+            beside = row[offset:]
+            for j in range(n):
+                box[j] += beside[j]
 
-    Of the numbers (m, H - window + 1, W), each belonging to the window that begins there, it is all
-    but the last `window - 1`. The last `window - 1` in each row are not sums of a window: to add
-    whole runs of memory and leave these unread is several times faster.
-    """
-    rows = _slide(x.reshape(len(x), -1), window, x.shape[2])
-    sums: Array = _slide(rows.reshape(1, -1), window, 1)[0]
-    return sums
 
-
-def _slide(x: Array, window: int, step: int) -> Array:
-    """Sums of `window` numbers `step` apart in rows (m, L), by doubling: 7 = 1 + 2 + 4."""
-    length = x.shape[1] - (window - 1) * step
-    total: Array | None = None
-    offset, width, power = 0, 1, x
-    while True:
-        if window & width:
-            part = power[:, offset * step : offset * step + length]
-            if total is None:
-                total = part
-            elif total.base is not None:
-                total = total + part
-            else:
-                total += part
-            offset += width
-        if 2 * width > window:
-            assert total is not None
-            return total
-        power = power[:, : -width * step] + power[:, width * step :]
-        width *= 2
+@_compiled
+def _compare(boxes: Array, area: float, c1: float, c2: float, ratios: Array) -> None:
+    """Adds the SSIM of a row of windows, from their sums (4, n), to `ratios` (n,)."""
+    sum_x, sum_y, products, powers = boxes[0], boxes[1], boxes[2], boxes[3]
+    for j in range(len(ratios)):
+        means = 2 * sum_x[j] * sum_y[j]
+        energy = sum_x[j] * sum_x[j] + sum_y[j] * sum_y[j]
+        above = (means + c1) * (2 * area * products[j] - means + c2)
+        ratios[j] += above / ((energy + c1) * (area * powers[j] - energy + c2))

@@ -2,6 +2,7 @@
 
 import math
 
+import numba
 import numpy as np
 import pytest
 import torch
@@ -140,10 +141,21 @@ def test_a_frames_numbers_do_not_depend_on_its_neighbours(
             assert torch.equal(together[part], alone), (name, part)
 
 
-@pytest.mark.parametrize("window", [1, 2, 3, 5, 6, 7, 8, 11])
-def test_box_sums_every_window(window: int) -> None:
-    x = frames(1, 1, 12, 13).double()
-    expected = x.unfold(2, window, 1).unfold(3, window, 1).sum((-1, -2))
-    got = planes.box(x[:, 0].numpy(), window)
-    rows = np.append(got, np.zeros(window - 1)).reshape(1, 1, 12 - window + 1, 13)
-    torch.testing.assert_close(torch.from_numpy(rows[..., : 13 - window + 1]), expected)
+@pytest.mark.parametrize("window", [3, 5, 9, 11])
+def test_ssim_of_any_window_is_scikit_images(window: int) -> None:
+    x, y = smooth(1, 1, 11, 40, seed=9), smooth(1, 1, 11, 40, seed=10)
+    ours = metrics.ssim(pair(x, y), range=1, win=window)
+    arrays = [frame[0, 0].double().numpy() for frame in (x, y)]
+    theirs = structural_similarity(*arrays, data_range=1, win_size=window)
+    assert float(ours) == pytest.approx(theirs, abs=1e-12)
+
+
+def test_where_machine_code_cannot_be_kept_it_is_made_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(numba.core.caching.CacheImpl, "_locator_classes", [])
+    with pytest.raises(RuntimeError, match="cannot cache"):
+        numba.njit(cache=True)(planes.errors.py_func)
+    anew = planes._compiled(planes.errors.py_func)
+    x, y = np.ones((1, 2, 3), np.float32), np.zeros((1, 2, 3), np.float32)
+    assert anew(x, y).tolist() == [[6], [6]]

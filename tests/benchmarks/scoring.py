@@ -45,7 +45,7 @@ def main() -> None:
         faults.append("more than 1 GiB")
     if growth > GIB // 20:  # the allocator's arenas come and go by some 30 MiB
         faults.append(f"the peak grew by {growth >> 20} MiB")
-    sys.exit("; ".join(faults))
+    sys.exit("; ".join(faults) or 0)
 
 
 def in_child(sequences: int, workers: int) -> tuple[float, float, int]:
