@@ -15,13 +15,12 @@ from torch import Tensor
 from benchbench.clip import Clip
 from benchbench.dataset import Split
 from benchbench.errors import SchemaError, Unfit
+from benchbench.precision import autocast
 from benchbench.predictor import Predictor
 from benchbench.protocol import Protocol
 from benchbench.rows import rows_in
 from benchbench.scoring import Done, Scores, Work, do, require_finite, sorted_out, works_of
 from benchbench.summary import Summary, write_summary
-
-PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def evaluate(
@@ -126,16 +125,10 @@ def _clips(split: Split, total: int, batch: int) -> Iterator[tuple[list[str], Te
 @contextlib.contextmanager
 def _scoring(predictor: Predictor, device: torch.device, precision: str) -> Iterator[None]:
     """Evaluation and inference mode and the precision; the training mode is put back."""
-    if precision not in PRECISIONS:
-        raise SchemaError(f"precision: expected one of {', '.join(PRECISIONS)}, not '{precision}'")
-    dtype = PRECISIONS[precision]
     training = predictor.training
     predictor.eval()
     try:
-        with (
-            torch.inference_mode(),
-            torch.autocast(device.type, dtype=dtype, enabled=dtype is not None),
-        ):
+        with torch.inference_mode(), autocast(device, precision):
             yield
     finally:
         predictor.train(training)

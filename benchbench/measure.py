@@ -16,11 +16,12 @@ import torch
 from benchbench import protocols, registry
 from benchbench.dataset import Dataset, Split, SplitName
 from benchbench.plan import Planned
+from benchbench.precision import autocast
 from benchbench.predictor import Predictor
 from benchbench.run import Settings
 from benchbench.scoring import score_batch
 from benchbench.suite import Train
-from benchbench.train import Trainer, autocast
+from benchbench.train import Trainer
 
 WARM_STEPS = 2
 STEPS = 20
@@ -89,10 +90,8 @@ def measure(planned: Planned, settings: Settings) -> Estimate:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     step = validation = 0.0
-    precision = "fp32"
     if spec.train is not None:
         train = Train.model_validate(spec.train)
-        precision = train.precision
         with tempfile.TemporaryDirectory() as folder:
             trainer = Trainer(
                 predictor=predictor,
@@ -106,8 +105,8 @@ def measure(planned: Planned, settings: Settings) -> Estimate:
                 report=lambda _: None,
             )
             step = _step_seconds(trainer, dataset.split("train"), device)
-        validation = _pass_seconds(predictor, dataset, "val", settings, precision)
-    test = _pass_seconds(predictor, dataset, "test", settings, precision)
+        validation = _pass_seconds(predictor, dataset, "val", settings, spec.precision)
+    test = _pass_seconds(predictor, dataset, "test", settings, spec.precision)
     return Estimate(planned, device.type, step, validation, test, _peak_bytes(device))
 
 

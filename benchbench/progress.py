@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     Progress,
     SpinnerColumn,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 
 from benchbench.executor import Event, Outcome
 from benchbench.plan import Planned
+
+if TYPE_CHECKING:
+    from benchbench.download import Watch
 
 LINE_SECONDS = 10.0
 """Least time between two lines on one run where the output is not a terminal."""
@@ -135,3 +143,34 @@ def _share(event: dict[str, Any]) -> tuple[int | None, int | None]:
     if event["phase"] == "test":
         return event["done"], event["of"]
     return None, None
+
+
+@contextlib.contextmanager
+def watching(console: Console) -> Iterator[Watch]:
+    """A bar for each transfer on a terminal, a line for each tenth of it elsewhere."""
+    if not console.is_terminal:
+        yield _tenths(console)
+        return
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress("{task.description}", *columns, console=console) as bars:
+        tasks: dict[str, Any] = {}
+
+        def watch(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = bars.add_task(name)
+            bars.update(tasks[name], completed=done, total=total or None)
+
+        yield watch
+
+
+def _tenths(console: Console) -> Watch:
+    said: dict[str, int] = {}
+
+    def watch(name: str, done: int, total: int) -> None:
+        tenth = 10 * done // total if total else 0
+        if tenth != said.get(name):
+            said[name] = tenth
+            of = f"{tenth * 10:3} % of {total / 1e6:.1f} MB" if total else "begun"
+            console.print(f"{name}: {of}", highlight=False, soft_wrap=True)
+
+    return watch

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-import yaml
 
 from benchbench.errors import DataMissing, UnknownName, nearest
 from benchbench.evaluate import evaluate
@@ -64,7 +63,7 @@ def rescore(
     }
     missing = [protocol for protocol in protocols if protocol.name not in known]
     if missing:
-        predictor, dataset = load_run(folder)
+        predictor, dataset, spec = load_run(folder)
         for protocol in missing:
             protocol.check(dataset.clip)
         dataset.check()
@@ -78,12 +77,7 @@ def rescore(
             batch=batch,
             device=device,
             workers=workers,
-            precision=_precision(folder),
+            precision=spec.precision,
             on_progress=on_progress,
         )
     return {protocol.name: known[protocol.name] for protocol in protocols}
-
-
-def _precision(folder: Path) -> str:
-    train = yaml.safe_load((folder / "spec.yaml").read_text(encoding="utf-8"))["train"]
-    return str(train["precision"]) if train else "fp32"

@@ -18,12 +18,13 @@ from benchbench.dataset import Dataset
 from benchbench.errors import DataMissing
 from benchbench.evaluate import evaluate
 from benchbench.plan import Planned
+from benchbench.precision import autocast
 from benchbench.predictor import Predictor
 from benchbench.provenance import provenance
 from benchbench.record import Record, Store
 from benchbench.spec import RunSpec
 from benchbench.suite import Suite, Train
-from benchbench.train import Interrupted, Report, Result, Trainer, autocast
+from benchbench.train import Interrupted, Report, Result, Trainer
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class Run:
             self.store.write(self.spec, self.made())
             (self.folder / checkpoint.PREVIOUS).unlink(missing_ok=True)
         elif missing := self.unscored():
-            predictor, dataset = load_run(self.folder)
+            predictor, dataset, _ = load_run(self.folder)
             self.score(predictor.to(self.device), dataset, missing)
 
     def unscored(self) -> list[str]:
@@ -179,13 +180,13 @@ class Run:
                 batch=self.settings.test_batch,
                 device=self.device,
                 workers=self.settings.workers,
-                precision=self.spec.train["precision"] if self.spec.train else "fp32",
+                precision=self.spec.precision,
                 on_progress=watch,
             )
 
 
-def load_run(folder: Path) -> tuple[Predictor, Dataset]:
-    """The tested predictor of a finished run, on the CPU, and the dataset it was tested on.
+def load_run(folder: Path) -> tuple[Predictor, Dataset, RunSpec]:
+    """The tested predictor of a finished run, on the CPU, its dataset, and the spec of both.
 
     Where the run kept its predictions, the predictor gives those.
 
@@ -198,13 +199,13 @@ def load_run(folder: Path) -> tuple[Predictor, Dataset]:
         raise DataMissing(f"{folder}: not a run's folder, it has no spec.yaml") from None
     dataset = registry.build_dataset(spec.dataset, **spec.dataset_options)
     if (kept := folder / predictions.NAME).exists():
-        return predictions.Replay(kept), dataset
+        return predictions.Replay(kept), dataset, spec
     predictor = registry.build_model(spec.model, dataset.clip, **spec.model_options)
     state = checkpoint.load(folder, device=torch.device("cpu"))
     if state is None or "optimizer" in state:
         raise DataMissing(f"{folder}: no weights of a finished run; run its suite again")
     predictor.load_state_dict(state["model"])
-    return predictor, dataset
+    return predictor, dataset, spec
 
 
 @torch.inference_mode()

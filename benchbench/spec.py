@@ -39,6 +39,11 @@ class RunSpec:
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property
+    def precision(self) -> str:
+        """Of forward passes."""
+        return self.train["precision"] if self.train else "fp32"
+
+    @property
     def folder(self) -> str:
         """Where the run lies in the results folder."""
         return f"runs/{self.dataset}/{self.model}/seed{self.seed}-{self.key}"

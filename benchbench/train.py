@@ -10,7 +10,6 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from benchbench.dataset import Split
 from benchbench.errors import BenchError, RunFailed
 from benchbench.optimise import criterion, optimiser, sampling, scheduler
 from benchbench.order import Batches
+from benchbench.precision import autocast
 from benchbench.predictor import Predictor, Progress
 from benchbench.suite import Train
 
@@ -263,10 +263,3 @@ class Trainer:
         kept = [row for row in rows if row.endswith("}") and json.loads(row)["step"] <= self.step]
         history.write_text("".join(f"{row}\n" for row in kept), encoding="utf-8")
         return None
-
-
-def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
-    """The context of forward passes at a precision."""
-    if precision == "bf16":
-        return torch.autocast(device.type, dtype=torch.bfloat16)
-    return nullcontext()

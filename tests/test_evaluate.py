@@ -181,7 +181,7 @@ def test_what_cannot_be_scored_is_refused_before_predicting(tmp_path: Path) -> N
         evaluate(predictor, split(0), CLIP, ASKED, tmp_path)
     with pytest.raises(SchemaError, match="no protocol"):
         evaluate(predictor, split(), CLIP, [], tmp_path)
-    with pytest.raises(SchemaError, match="expected one of fp32"):
+    with pytest.raises(SchemaError, match="expected fp32 or bf16"):
         evaluate(predictor, split(), CLIP, ASKED, tmp_path, precision="bf61")
     assert predictor.asked == []
     assert not list(tmp_path.iterdir())

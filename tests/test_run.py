@@ -33,9 +33,9 @@ def test_stored_predictions_are_those_that_were_scored(write_suite: Write, tmp_p
     kept = np.load(folder / "predictions.npy")
     assert kept.shape == (6, 2, 1, 16, 16)
     assert kept.dtype == np.float32
-    replay, dataset = load_run(folder)
+    replay, dataset, _ = load_run(folder)
     (folder / "predictions.npy").rename(folder / "aside.npy")
-    predictor, _ = load_run(folder)
+    predictor, _, _ = load_run(folder)
     frames = torch.stack([dataset.split("test")[i] for i in range(6)])
     with torch.inference_mode():
         again = predictor.eval()(frames[:, :3], 2)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +13,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from benchbench.dataset import Dataset, SplitName
-    from benchbench.download import Watch
 
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
@@ -67,6 +64,7 @@ def show(
     """Print a dataset's options and passport, and picture a few of its clips."""
     from benchbench.errors import UnknownName, nearest
     from benchbench.folder import data_folder
+    from benchbench.progress import watching
     from benchbench.registry import DATASETS
     from benchbench.sheet import contact_sheet, write_png
 
@@ -122,6 +120,7 @@ def prepare(
     """Download and check what datasets need, once; safe to repeat."""
     from benchbench.folder import data_folder
     from benchbench.passport import prepare as prepare_all
+    from benchbench.progress import watching
 
     console = plain_console()
     found: list[tuple[str, Dataset]] = []
@@ -179,37 +178,3 @@ def _section(console: Console, title: str, content: dict[str, Any]) -> None:
 
 def _said(value: object) -> str:
     return "–" if value is None else str(value)
-
-
-@contextlib.contextmanager
-def watching(console: Console) -> Iterator[Watch]:
-    """A bar for each transfer on a terminal, a line for each tenth of it elsewhere."""
-    if not console.is_terminal:
-        yield _tenths(console)
-        return
-    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
-    from rich.progress import TransferSpeedColumn as Speed
-
-    columns = (BarColumn(), DownloadColumn(), Speed(), TimeRemainingColumn())
-    with Progress("{task.description}", *columns, console=console) as bars:
-        tasks: dict[str, Any] = {}
-
-        def watch(name: str, done: int, total: int) -> None:
-            if name not in tasks:
-                tasks[name] = bars.add_task(name)
-            bars.update(tasks[name], completed=done, total=total or None)
-
-        yield watch
-
-
-def _tenths(console: Console) -> Watch:
-    said: dict[str, int] = {}
-
-    def watch(name: str, done: int, total: int) -> None:
-        tenth = 10 * done // total if total else 0
-        if tenth != said.get(name):
-            said[name] = tenth
-            of = f"{tenth * 10:3} % of {total / 1e6:.1f} MB" if total else "begun"
-            console.print(f"{name}: {of}", highlight=False, soft_wrap=True)
-
-    return watch

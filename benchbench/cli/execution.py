@@ -98,11 +98,12 @@ def execute(
     planned: Plan, todo: Sequence[Planned], store: Store, console: Console, how: How
 ) -> list[str]:
     """Runs or submits; how each ended."""
-    from benchbench.progress import Display
+    from benchbench.passport import prepare
+    from benchbench.progress import Display, watching
     from benchbench.run import Settings
 
-    for source in planned.sources:
-        source.dataset.prepare()
+    with watching(console) as watch:
+        prepare((source.dataset for source in planned.sources), watch)
     statuses: list[str] = []
     with Display(console, len(todo)) as display:
         chosen = _executor(planned, how, display.say)

@@ -51,6 +51,18 @@ def test_a_suite_runs_once_and_its_table_stays(write_suite: Write, tmp_path: Pat
     assert again.output[again.output.index("moving_digits") :] in first.output
 
 
+def test_a_download_before_the_first_run_is_told(
+    write_suite: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prepare(_: object, watch: Callable[[str, int, int], None]) -> None:
+        watch("digits.npy", 4_000_000, 8_000_000)
+
+    monkeypatch.setattr("benchbench.datasets.moving_digits.MovingDigits.prepare", prepare)
+    done = bench("run", write_suite(), "--results", tmp_path / "results")
+    assert "digits.npy:  50 % of 8.0 MB\n" in done.output
+    assert done.output.index("digits.npy") < done.output.index("done 1/2")
+
+
 def test_a_run_leaves_what_the_design_says(write_suite: Write, tmp_path: Path) -> None:
     bench("run", write_suite(), "--results", tmp_path / "results")
     (folder,) = (tmp_path / "results" / "runs" / "moving_digits" / "convlstm").iterdir()

@@ -16,6 +16,7 @@ from benchbench.clip import Clip
 from benchbench.dataset import Split
 from benchbench.errors import BenchError, DataMissing, SchemaError, Unfit, UnknownName
 from benchbench.predictor import Predictor, Progress
+from benchbench.spec import RunSpec
 
 CLIP = Clip(channels=1, height=16, width=16, context=2, horizon=3)
 
@@ -142,11 +143,12 @@ class Noise:
 @pytest.fixture
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two finished runs and one that is not, whose models are built by a stand-in."""
-    monkeypatch.setattr(rescore, "load_run", lambda folder: (Last(), Noise()))
+    spec = RunSpec("last", 1, {}, "noise", 1, {}, None, 0)
+    monkeypatch.setattr(rescore, "load_run", lambda folder: (Last(), Noise(), spec))
     for name in ("seed0-abc123", "seed1-abd456", "seed2-fff000"):
         folder = tmp_path / "results" / "runs" / "noise" / "last" / name
         folder.mkdir(parents=True)
-        (folder / "spec.yaml").write_text(yaml.safe_dump({"train": {"precision": "fp32"}}))
+        (folder / "spec.yaml").write_text(yaml.safe_dump(spec.to_dict()))
         if "fff" not in name:
             (folder / "record.json").write_text("{}")
     return tmp_path / "results"
