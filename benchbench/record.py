@@ -14,7 +14,7 @@ from typing import Any
 
 from benchbench import protocols
 from benchbench.atomic import write_text
-from benchbench.errors import SchemaError
+from benchbench.errors import SchemaError, UnknownName, nearest
 from benchbench.spec import RunSpec
 from benchbench.summary import Summary, read_summaries
 
@@ -54,6 +54,27 @@ class Store:
     def folder(self, spec: RunSpec) -> Path:
         """Where a run lies, there or not."""
         return self.root / spec.folder
+
+    def find(self, run: str) -> Path:
+        """The folder of a run, given by that folder, its key or the beginning of its key.
+
+        Raises:
+            UnknownName: no run, or several, have such a key.
+        """
+        if (Path(run) / "spec.yaml").is_file():
+            return Path(run)
+        folders = sorted(self.root.glob("runs/*/*/seed*-*"))
+        keys = {folder: folder.name.rpartition("-")[2] for folder in folders}
+        found = [folder for folder, key in keys.items() if run and key.startswith(run)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = ", ".join(map(str, found))
+            raise UnknownName(f"'{run}' begins the keys of {len(found)} runs: {names}; give more")
+        raise UnknownName(
+            f"no run '{run}' in {self.root}: neither a run's folder nor the beginning of a key"
+            f"{nearest(run, keys.values()) if len(run) > 3 else ''}"
+        )
 
     def record(self, spec: RunSpec) -> Record | None:
         """The record of a finished run.

@@ -7,33 +7,11 @@ from pathlib import Path
 
 import torch
 
-from benchbench.errors import DataMissing, UnknownName, nearest
+from benchbench.errors import DataMissing
 from benchbench.evaluate import evaluate
 from benchbench.protocol import Protocol
 from benchbench.run import load_run
 from benchbench.summary import Summary, read_summary
-
-
-def find(run: str, results: Path) -> Path:
-    """The folder of a run, given by that folder, its key or the beginning of its key.
-
-    Raises:
-        UnknownName: no run, or several, have such a key.
-    """
-    if (Path(run) / "spec.yaml").is_file():
-        return Path(run)
-    folders = sorted(path.parent for path in results.glob("runs/*/*/seed*-*/spec.yaml"))
-    keys = {folder: folder.name.rpartition("-")[2] for folder in folders}
-    found = [folder for folder, key in keys.items() if run and key.startswith(run)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        names = ", ".join(str(folder) for folder in found)
-        raise UnknownName(f"'{run}' begins the keys of {len(found)} runs: {names}; say more of it")
-    raise UnknownName(
-        f"no run '{run}' in {results}: neither a run's folder nor the beginning of a key"
-        f"{nearest(run, keys.values()) if len(run) > 3 else ''}"
-    )
 
 
 def rescore(

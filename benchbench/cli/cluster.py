@@ -108,7 +108,7 @@ def retry(
 
 @app.command()
 def logs(
-    run: Annotated[str, typer.Argument(help="A run's key, or the start of it.")],
+    run: Annotated[str, typer.Argument(help="A run's folder, its key, or the start of its key.")],
     results: Results = Path("results"),
     lines: Annotated[int, typer.Option("--lines", "-n", help="Lines of each log.")] = 40,
 ) -> None:
@@ -117,7 +117,7 @@ def logs(
     from benchbench.record import Store
 
     store = Store(results)
-    folder = _folder(store, run)
+    folder = store.find(run)
     given = entrusted(store.root, {}).get(folder.name.rpartition("-")[2])
     for path in (folder / "log.txt", *(given.logs(store.root) if given else ())):
         if path.exists():
@@ -212,20 +212,3 @@ def _chosen(standings: Sequence[Standing], keys: Sequence[str] | None) -> list[S
         for each in standings
         if not keys or any(each.planned.spec.key.startswith(key) for key in keys)
     ]
-
-
-def _folder(store: Store, key: str) -> Path:
-    """The one run of a results folder whose key starts so.
-
-    Raises:
-        UnknownName: there is none, or more than one.
-    """
-    from benchbench.errors import UnknownName
-
-    found = sorted((store.root / "runs").glob(f"*/*/seed*-{key}*"))
-    if not found:
-        raise UnknownName(f"no run '{key}' in {store.root}; see bench status")
-    if len(found) > 1:
-        names = ", ".join(path.name.rpartition("-")[2] for path in found)
-        raise UnknownName(f"'{key}' may be any of {names}; give more of it")
-    return found[0]

@@ -155,10 +155,11 @@ def rescore(
     """
     import torch
 
-    from benchbench.rescore import find, rescore
+    from benchbench.record import Store
+    from benchbench.rescore import rescore
 
     asked = _asked(protocol)
-    folders = [find(run, results) for run in runs]
+    folders = [Store(results).find(run) for run in runs]
     place = None if device is None else torch.device(device)
     rows = []
     for folder in folders:
