@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from benchbench.rows import rows_in
 from benchbench.scoring import score_arrays, without_range
 from benchbench.summary import Summary, write_summary
 
-BATCH = 32
+BATCH_BYTES = 1 << 24
+"""Of the predicted frames, in float32, that are scored at a time."""
 
 
 def read(source: str) -> npt.NDArray[Any]:
@@ -31,6 +33,8 @@ def read(source: str) -> npt.NDArray[Any]:
         loaded = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise DataMissing(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise DataMissing(f"{path}: a folder, not an array of numpy") from None
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DataMissing(f"{path}: not an array of numpy ({error})") from None
     if isinstance(loaded, np.ndarray):
@@ -70,14 +74,15 @@ def score(
         )
     if span is None:
         protocols = [without_range(protocol) for protocol in protocols]
+    batch = max(1, BATCH_BYTES // (4 * prediction[0].size))
     with rows_in(folder, protocols, prediction.shape[1]) as rows:
-        for start in range(0, len(prediction), BATCH):
-            part = slice(start, start + BATCH)
+        for start in range(0, len(prediction), batch):
+            part = slice(start, start + batch)
             scores = score_arrays(protocols, prediction[part], target[part], span=span, first=start)
             ids = [str(start + index) for index in range(len(prediction[part]))]
             for one in rows:
                 one.add(ids, scores[one.protocol.name])
-        summaries = {one.protocol.name: one.close() for one in rows}
+        summaries = {one.protocol.name: replace(one.close(), span=span) for one in rows}
     for summary in summaries.values():
         write_summary(folder, summary)
     return summaries

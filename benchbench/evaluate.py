@@ -19,7 +19,16 @@ from benchbench.precision import autocast
 from benchbench.predictor import Predictor
 from benchbench.protocol import Protocol
 from benchbench.rows import rows_in
-from benchbench.scoring import Done, Scores, Work, do, require_finite, sorted_out, works_of
+from benchbench.scoring import (
+    Done,
+    Scores,
+    Work,
+    do,
+    require_finite,
+    require_range,
+    sorted_out,
+    works_of,
+)
 from benchbench.summary import Summary, write_summary
 
 
@@ -40,11 +49,13 @@ def evaluate(
 
     In constant memory. Writes `<folder>/<protocol>-v<n>.parquet`, then `.json`, of each protocol.
     Scores are computed on the CPU whatever the device (LPIPS apart), by `workers` threads while the
-    predictor goes on, 0 meaning in between; neither they nor `batch` change the score of a frame.
+    predictor goes on, 0 meaning in between. Neither they nor `batch` change the score of a
+    predicted frame; whether the frame's last digits depend on `batch` is the predictor's matter.
     `on_progress` is told sequences done and all there are.
 
     Raises:
-        Unfit: a protocol declines the clip, or a predicted frame holds nan or inf.
+        Unfit: a protocol declines the clip, a predicted frame holds nan or inf, or a true one
+            leaves [0, 1].
         DataMissing: a protocol's weight file is absent.
         SchemaError: the split is empty or endless, or nothing is to be scored.
     """
@@ -110,8 +121,10 @@ def _predicted(
                 f"{tuple(target.shape)} are asked for"
             )
         require_finite(prediction, target, first=start, ids=ids)
+        require_range(target, first=start, ids=ids)
         perceived = do(networks, prediction, target.to(device)) if networks else {}
-        yield Batch(ids, prediction.cpu(), target, perceived)
+        # A copy: a predictor may use its memory again while workers score.
+        yield Batch(ids, prediction.to("cpu", copy=True), target, perceived)
         start += len(ids)
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 import functools
 import warnings
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from torch import Tensor, nn
 
+from benchbench.errors import DataMissing
 from benchbench.fitness import backbone
 
 
@@ -24,9 +26,10 @@ def distance(prediction: Tensor, target: Tensor, *, net: str, scale: str, rgb: s
         rgb: `repeat` grey to three channels, or the `first` channel three times unless C is 3.
 
     Raises:
-        DataMissing: the network's weights are not in torch's hub cache.
+        DataMissing: the network's weights are not in torch's hub cache, or are not those.
     """
-    network = _network(net, prediction.device, backbone(net))
+    path = backbone(net)
+    network = _network(net, prediction.device, path, path.stat().st_mtime_ns)
     inputs = [_rgb(frames.float(), scale, rgb) for frames in (prediction, target)]
     return torch.flatten(network(*inputs))
 
@@ -39,12 +42,16 @@ def _rgb(frames: Tensor, scale: str, rgb: str) -> Tensor:
 
 
 @functools.lru_cache(maxsize=4)
-def _network(net: str, device: torch.device, _: Path) -> nn.Module:
-    """The network; its weight file is named so that another file is another network."""
+def _network(net: str, device: torch.device, path: Path, _: int) -> nn.Module:
+    """The network; its weight file and the time it was written tell networks apart."""
     import lpips
 
     with warnings.catch_warnings():
         # The package calls torchvision by an argument that torchvision has renamed.
         warnings.filterwarnings("ignore", category=UserWarning, module="torchvision")
-        network: nn.Module = lpips.LPIPS(net=net, version="0.1", verbose=False)
+        try:
+            network: nn.Module = lpips.LPIPS(net=net, version="0.1", verbose=False)
+        except (RuntimeError, UnpicklingError, EOFError) as error:
+            reason = str(error).partition("\n")[0]
+            raise DataMissing(f"{path}: not the weights of LPIPS ({net}): {reason}") from None
     return network.to(device)

@@ -43,6 +43,8 @@ class Metric:
     """Whether predictions are clipped to [0, 1] first."""
     quantised: bool = False
     """Whether both sides become uint8(255 x), truncated, first."""
+    mapped: bool = True
+    """Whether frames are in [0, 1]; else as they were given, their range being unknown."""
     pool: Pool = "frame-mean"
     cap: float | None = None
     """Frames above it (perfect ones have an infinite PSNR) count as this much when pooled."""
@@ -68,6 +70,8 @@ class Metric:
         parts += [f"{key}:{_short(key, value)}" for key, value in self.options]
         if self.quantised:
             parts.append("in:uint8")
+        if not self.mapped:
+            parts.append("in:unknown-range")
         parts.append("clip:01" if self.clip else "clip:no")
         parts.append(f"reduce:{self.pool}")
         if self.cap is not None:

@@ -33,8 +33,12 @@ class Rows:
         self.horizon = horizon
         columns = [(metric.name, pa.float64()) for metric in protocol.metrics]
         text = pa.dictionary(pa.int32(), pa.string())
+        signatures = {
+            metric.name: metric.signature(protocol.version) for metric in protocol.metrics
+        }
         self.schema = pa.schema(
-            [("sequence", pa.int64()), ("id", text), ("frame", pa.int32()), *columns]
+            [("sequence", pa.int64()), ("id", text), ("frame", pa.int32()), *columns],
+            metadata={"protocol": f"{protocol.name} v{protocol.version}", **signatures},
         )
         self.writer = pq.ParquetWriter(path, self.schema)
         self.digest = hashlib.sha256()

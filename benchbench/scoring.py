@@ -5,6 +5,7 @@ B batch, T predicted frames, C channels, H height, W width.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -123,6 +124,22 @@ def require_finite(
             )
 
 
+def require_range(target: Tensor, *, first: int, ids: Sequence[str]) -> None:
+    """Refuses true frames (B, T, …) outside [0, 1], naming the first such sequence.
+
+    Raises:
+        Unfit: naming it and its extremes.
+    """
+    low, high = target.flatten(1).aminmax(dim=1)
+    outside = (low < 0) | (high > 1)
+    if bool(outside.any()):
+        b = int(outside.nonzero()[0])
+        raise Unfit(
+            f"sequence {first + b} ('{ids[b]}'): its frames hold values from {float(low[b]):g} to "
+            f"{float(high[b]):g}; a dataset must give frames in [0, 1]"
+        )
+
+
 def score_arrays(
     protocols: Sequence[Protocol],
     prediction: Tensor | npt.ArrayLike,
@@ -164,13 +181,29 @@ def without_range(protocol: Protocol) -> Protocol:
     Raises:
         Unfit: there are none.
     """
-    kept = tuple(metric for metric in protocol.metrics if not metric.needs_range)
+    kept = tuple(
+        replace(metric, mapped=False) for metric in protocol.metrics if not metric.needs_range
+    )
     if not kept:
         raise Unfit(
             f"{protocol.name}: all of its metrics clip, or need the range of the data as PSNR and "
             "SSIM do; declare the range"
         )
     return replace(protocol, metrics=kept)
+
+
+def _tensor(what: str, values: npt.NDArray[Any]) -> Tensor:
+    """A copy, in this machine's byte order.
+
+    Raises:
+        Unfit: not of a type that torch knows.
+    """
+    try:
+        return torch.from_numpy(values.astype(values.dtype.newbyteorder("=")))
+    except TypeError:
+        raise Unfit(
+            f"{what} is of type {values.dtype}; expected floating-point frames, float64 at most"
+        ) from None
 
 
 def frames_of(
@@ -181,7 +214,7 @@ def frames_of(
     Raises:
         Unfit: not of a shape or type that holds frames, or integers without a declared range.
     """
-    frames = values if isinstance(values, Tensor) else torch.from_numpy(np.array(values))
+    frames = values if isinstance(values, Tensor) else _tensor(what, np.asarray(values))
     if frames.ndim == 4:
         frames = frames.unsqueeze(2)
     if frames.ndim != 5:
@@ -193,11 +226,11 @@ def frames_of(
     if not frames.is_floating_point() and span == (0.0, 1.0):
         raise Unfit(
             f"{what} holds whole numbers ({frames.dtype}), so its range is not [0, 1]; "
-            "declare it, such as 0 to 255"
+            "declare it, such as 0 to 255, or make them floats"
         )
     if span is None or span == (0.0, 1.0):
         return frames.float()
     low, high = span
-    if not low < high:
-        raise Unfit(f"the range {low:g} to {high:g} is empty; expected the lower end first")
+    if not (low < high and math.isfinite(high - low)):
+        raise Unfit(f"the range {low:g} to {high:g}: expected two finite ends, the lower one first")
     return ((frames.double() - low) / (high - low)).float()

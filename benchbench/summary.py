@@ -49,6 +49,8 @@ class Summary:
     """Of the sequences' ids in order, each followed by a newline."""
     scores: dict[str, Score]
     headline: tuple[str, ...]
+    span: tuple[float, float] | None = (0.0, 1.0)
+    """Declared range of the data, mapped to [0, 1]; None: unknown, and not mapped."""
 
     @property
     def stem(self) -> str:
@@ -94,7 +96,9 @@ def read_summary(path: Path) -> Summary:
         data = json.loads(path.read_text(encoding="utf-8"))
         scores = {name: _score(fields) for name, fields in data.pop("scores").items()}
         headline = tuple(data.pop("headline"))
-        return Summary(**data, scores=scores, headline=headline)
+        low_high = data.pop("span", (0.0, 1.0))
+        span = None if low_high is None else (float(low_high[0]), float(low_high[1]))
+        return Summary(**data, scores=scores, headline=headline, span=span)
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise SchemaError(
             f"{path}: not a summary of scores ({type(error).__name__}: {error}); "

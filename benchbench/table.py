@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from benchbench.atomic import write_text
 from benchbench.plan import Plan
 from benchbench.record import Record, Store
 from benchbench.summary import Score, Summary
@@ -59,8 +57,10 @@ class Spread:
 
     @property
     def std(self) -> float | None:
-        """Sample standard deviation over the seeds, None with one."""
-        return statistics.stdev(self.values) if len(self.values) > 1 else None
+        """Sample standard deviation over the seeds, None with one or an infinite one."""
+        if len(self.values) < 2 or not all(map(math.isfinite, self.values)):
+            return None
+        return statistics.stdev(self.values)
 
     def text(self, decimals: int) -> str:
         """`21.95 ± 0.12`."""
@@ -106,11 +106,8 @@ class Board:
     @property
     def headings(self) -> list[str]:
         """Of all columns; a metric with two signatures is numbered as in the notes."""
-        labels = [column.label for column in self.columns]
-        metrics = [
-            column.heading + (f" [{index}]" if labels.count(column.label) > 1 else "")
-            for index, column in enumerate(self.columns, start=1)
-        ]
+        marks = _marks(self.columns)
+        metrics = [column.heading + marks[column] for column in self.columns]
         return ["Model", "Params", *metrics, "Train s"]
 
     def frame(self) -> pd.DataFrame:
@@ -142,6 +139,15 @@ class Board:
         for row in self.rows:
             table.add_row(*row.texts(self.columns))
         return table
+
+
+def _marks(columns: Sequence[Column]) -> dict[Column, str]:
+    """` [2]` for a column whose label stands over several, nothing for the others."""
+    labels = [column.label for column in columns]
+    return {
+        column: f" [{index}]" if labels.count(column.label) > 1 else ""
+        for index, column in enumerate(columns, start=1)
+    }
 
 
 def size(parameters: int | None) -> str:
@@ -177,9 +183,10 @@ def _board(plan: Plan, store: Store, dataset: str, protocol: str) -> Board | Non
     rows = tuple(
         _row(label, found[label], sum(run.model == label for run in runs)) for label in labels
     )
-    version = f" v{summaries[0].version}" if summaries else ""
-    notes = _notes(tuple(columns), summaries, rows)
-    return Board(dataset, protocol + version, tuple(columns), rows, notes) if runs else None
+    versions = " and ".join(f"v{v}" for v in sorted({summary.version for summary in summaries}))
+    name = f"{protocol} {versions}".rstrip()
+    notes = [*_notes(tuple(columns), summaries, rows), *_perfect(found)]
+    return Board(dataset, name, tuple(columns), rows, tuple(notes)) if runs else None
 
 
 def _row(label: str, pairs: Sequence[tuple[Record, Summary]], asked: int) -> Row:
@@ -200,84 +207,31 @@ def _row(label: str, pairs: Sequence[tuple[Record, Summary]], asked: int) -> Row
 
 def _notes(
     columns: Sequence[Column], summaries: Sequence[Summary], rows: Sequence[Row]
-) -> tuple[str, ...]:
+) -> list[str]:
     notes = []
     tested = sorted({(summary.sequences, summary.frames) for summary in summaries})
     for sequences, frames in tested:
         notes.append(f"Test set: {sequences:,} sequences, {frames} predicted frames each.")
     if any(row.done > 1 for row in rows):
         notes.append("±: standard deviation over seeds.")
-    notes += [f"{column.label} ({column.unit}): `{column.signature}`" for column in columns]
-    return tuple(notes)
+    notes += [
+        f"{column.label}{mark} ({column.unit}): `{column.signature}`"
+        for column, mark in _marks(columns).items()
+    ]
+    return notes
 
 
-def tidy(made: Sequence[Board]) -> pd.DataFrame:
-    """One line for each dataset, protocol, model and metric, with its signature."""
-    import pandas as pd
-
-    lines: list[dict[str, Any]] = []
-    for board in made:
-        for row in board.rows:
-            for column in row.cells:
-                spread = row.cells[column]
-                lines.append(
-                    {
-                        "dataset": board.dataset,
-                        "protocol": board.protocol,
-                        "model": row.model,
-                        "parameters": row.parameters,
-                        "metric": column.metric,
-                        "mean": spread.mean,
-                        "std": spread.std,
-                        "seeds": len(spread.values),
-                        "unit": column.unit,
-                        "better": column.better,
-                        "signature": column.signature,
-                        "train_seconds": row.seconds.mean,
-                    }
-                )
-    return pd.DataFrame(lines)
-
-
-def render(made: Sequence[Board], style: str, *, title: str) -> str:
-    """The tables as `markdown`, `csv`, `latex` or `html`."""
-    if style == "markdown":
-        digest = hashlib.sha256(repr(tuple(made)).encode()).hexdigest()[:12]
-        text = "\n".join(board.markdown() for board in made)
-        return f"# {title}\n\n{text}\n<!-- {digest}: all numbers, unrounded -->\n"
-    if style == "csv":
-        return tidy(made).to_csv(index=False)
-    if style == "latex":
-        return "\n".join(_latex(board) for board in made)
-    pages = [f"<h2>{board.title}</h2>\n{board.frame().to_html(index=False)}" for board in made]
-    return f"<!doctype html>\n<meta charset=utf-8>\n<title>{title}</title>\n" + "\n".join(pages)
-
-
-FILES = {
-    style: f"leaderboard.{ending}"
-    for style, ending in (("csv", "csv"), ("latex", "tex"), ("html", "html"), ("markdown", "md"))
-}
-
-
-def write(made: Sequence[Board], folder: Path, *, title: str) -> None:
-    """Writes the leaderboard in every format, unless that of the same numbers is there."""
-    newest = folder / FILES["markdown"]
-    text = render(made, "markdown", title=title)
-    there = all((folder / name).exists() for name in FILES.values())
-    if there and newest.read_text(encoding="utf-8") == text:
-        return
-    for style, name in FILES.items():
-        write_text(folder / name, render(made, style, title=title))
-
-
-def _latex(board: Board) -> str:
-    marks = {"±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "–": "--"}
-    text: str = board.frame().to_latex(
-        index=False,
-        escape=True,
-        caption=board.title.replace("_", r"\_"),
-        column_format="l" + "r" * (len(board.headings) - 1),
-    )
-    for mark, command in marks.items():
-        text = text.replace(mark, command)
-    return text
+def _perfect(found: dict[str, list[tuple[Record, Summary]]]) -> list[str]:
+    """How many frames each model predicted perfectly, where a score of them is infinite."""
+    counts: dict[str, dict[str, int]] = {}
+    for model, pairs in found.items():
+        for score in (score for _, summary in pairs for score in summary.scores.values()):
+            if score.infinite:
+                of_label = counts.setdefault(score.label, {})
+                of_label[model] = of_label.get(model, 0) + score.infinite
+    return [
+        f"Perfect frames, whose {label} is infinite: "
+        + ", ".join(f"{model} {count:,}" for model, count in of_label.items())
+        + "."
+        for label, of_label in counts.items()
+    ]

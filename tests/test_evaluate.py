@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import torch
 from torch import Tensor
@@ -185,6 +186,36 @@ def test_what_cannot_be_scored_is_refused_before_predicting(tmp_path: Path) -> N
         evaluate(predictor, split(), CLIP, ASKED, tmp_path, precision="bf61")
     assert predictor.asked == []
     assert not list(tmp_path.iterdir())
+
+
+def test_true_frames_outside_0_to_1_are_refused(tmp_path: Path) -> None:
+    def clip_at(index: int) -> Tensor:
+        return torch.full(CLIP.shape, 0.5 * index)
+
+    with pytest.raises(Unfit, match=r"sequence 3 \('3'\): its frames hold values from 1.5 to 1.5;"):
+        evaluate(Fading(), Split(clip_at, 5), CLIP, ASKED, tmp_path, batch=2)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_predictor_may_use_its_memory_again_while_workers_score(tmp_path: Path) -> None:
+    class Frugal(Fading):
+        held = torch.empty(4, 3, 2, 12, 10)
+
+        def forward(self, context: Tensor, horizon: int) -> Tensor:
+            given: Tensor = self.held[: len(context)].copy_(super().forward(context, horizon))
+            return given
+
+    evaluate(Fading(), split(200), CLIP, ASKED, tmp_path / "a", batch=4)
+    evaluate(Frugal(), split(200), CLIP, ASKED, tmp_path / "b", batch=4, workers=2)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def test_rows_are_signed(folder: Path) -> None:
+    for protocol in ASKED:
+        metadata = pq.read_schema(folder / f"{protocol.stem}.parquet").metadata
+        assert metadata[b"protocol"].decode() == f"{protocol.name} v{protocol.version}"
+        for metric in protocol.metrics:
+            assert metadata[metric.name.encode()].decode() == protocol.signature(metric.name)
 
 
 def test_frames_of_a_wrong_shape_are_refused(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -56,6 +57,8 @@ def test_every_other_command_runs_in_a_clone_with_the_example_model(tmp_path: Pa
         "PYTHONPATH": str(clone),
         "BENCH_DATA": str(tmp_path / "data"),
     }
+    for name, brightness in (("predicted", 0.9), ("true", 1.0)):
+        np.save(clone / f"{name}.npy", np.full((2, 3, 1, 8, 8), brightness, np.float32))
     typed = commands.unnamed()
     assert len(typed) >= 10
     for line in [command for command in typed if not command.startswith("bench doctor")]:

@@ -14,11 +14,12 @@ from benchbench import protocols
 from benchbench.clip import Clip
 from benchbench.dataset import Split
 from benchbench.evaluate import evaluate
+from benchbench.leaderboard import render
 from benchbench.plan import Plan, plan
 from benchbench.predictor import Predictor, Progress
 from benchbench.protocol import Protocol, ssim
 from benchbench.record import Record, Store
-from benchbench.table import Board, boards, render
+from benchbench.table import Board, boards
 
 CLIP = Clip(channels=1, height=16, width=16, context=3, horizon=2)
 Write = Callable[..., Path]
@@ -108,8 +109,13 @@ def test_scores_of_one_metric_under_two_signatures_have_two_columns(
     assert persistence.cells[old].mean < convlstm.cells[new].mean
     shared = [column for column in board.columns if column.metric != "ssim"]
     assert all(column in row.cells for column in shared for row in board.rows)
-    lines = [line for line in board.markdown().splitlines() if line.startswith("- SSIM (index): ")]
-    assert lines == [f"- SSIM (index): `{column.signature}`" for column in columns]
+    lines = [line for line in board.markdown().splitlines() if line.startswith("- SSIM [")]
+    numbers = [board.columns.index(column) + 1 for column in columns]
+    assert lines == [
+        f"- SSIM [{n}] (index): `{column.signature}`"
+        for n, column in zip(numbers, columns, strict=True)
+    ]
+    assert all(f"SSIM ↑ [{n}]" in board.headings for n in numbers)
 
 
 def test_every_metric_has_a_unit_that_a_table_can_print() -> None:

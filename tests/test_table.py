@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import statistics
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +11,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from benchbench.leaderboard import render, write
 from benchbench.plan import Plan, plan
 from benchbench.record import Record, Store
 from benchbench.summary import Score, Summary, write_summary
-from benchbench.table import boards, render, size, write
+from benchbench.table import boards, size
 
 Write = Callable[..., Path]
 
@@ -26,11 +28,19 @@ def score(metric: str, value: float, *, version: int = 1, decimals: int = 2) -> 
 
 
 def finish(
-    store: Store, made: Plan, model: str, seed: int, mse: float, *, version: int = 1
+    store: Store,
+    made: Plan,
+    model: str,
+    seed: int,
+    mse: float,
+    *,
+    version: int = 1,
+    perfect: int = 0,
 ) -> None:
     """Leaves a record and scores as if the run had been made."""
     (run,) = [r for r in made.runs if (r.model, r.spec.seed) == (model, seed)]
     scores = {"mse": score("mse", mse, version=version), "ssim": score("ssim", 0.5, decimals=4)}
+    scores["mse"] = dataclasses.replace(scores["mse"], infinite=perfect)
     summary = Summary("benchbench", version, "", 6, 2, "", scores, ("ssim", "mse"))
     write_summary(store.folder(run.spec) / "scores", summary)
     record = Record(run.spec.to_dict(), run.spec.key, 74_321, 6, 6, 0.1, 10.0 + seed, 1.0, None)
@@ -79,6 +89,21 @@ def test_scores_of_two_signatures_never_share_a_column(made: Plan, tmp_path: Pat
     persistence, convlstm = (row.texts(board.columns) for row in board.rows)
     assert persistence[3:5] == ["80.00", "–"]
     assert convlstm[3:5] == ["–", "31.00"]
+    assert board.title == "moving_digits, protocol benchbench v1 and v2"
+    assert board.notes[-2:] == ("MSE [2] (unit): `mse|v2`", "MSE [3] (unit): `mse|v1`")
+
+
+def test_perfect_frames_of_some_seeds_are_told_and_spoil_no_table(
+    made: Plan, tmp_path: Path
+) -> None:
+    store = Store(tmp_path)
+    for seed, (value, perfect) in enumerate([(math.inf, 3), (20.0, 0), (math.inf, 1)]):
+        finish(store, made, "ConvLSTM", seed, value, perfect=perfect)
+    (board,) = boards(made, store)
+    assert board.rows[1].texts(board.columns)[3] == "inf"
+    assert board.notes[-1] == "Perfect frames, whose MSE is infinite: ConvLSTM 4."
+    for style in ("markdown", "csv", "latex", "html"):
+        assert "inf" in render([board], style, title="tiny")
 
 
 def test_runs_that_the_suite_does_not_ask_for_stay_out(
@@ -103,7 +128,9 @@ def test_every_format_holds_the_numbers(made: Plan, tmp_path: Path) -> None:
     assert "32.00 ± 1.00" in out[".md"]
     assert r"32.00 $\pm$ 1.00" in out[".tex"]
     assert r"moving\_digits" in out[".tex"]
+    assert r"\par{\footnotesize MSE (unit): \texttt{mse\textbar{}v1}}" in out[".tex"]
     assert "<td>32.00 ± 1.00</td>" in out[".html"]
+    assert "<li>MSE (unit): <code>mse|v1</code></li>" in out[".html"]
     tidy = pd.read_csv(tmp_path / "out" / "leaderboard.csv").set_index(["model", "metric"])
     row = tidy.loc[("ConvLSTM", "mse")]
     assert (row["mean"], row["std"], row["seeds"], row["signature"]) == (32.0, 1.0, 3, "mse|v1")

@@ -165,7 +165,8 @@ def show_executor(
 
 def show_table(console: Console, planned: Plan, store: Store) -> None:
     """Prints the leaderboard and writes its files."""
-    from benchbench.table import boards, write
+    from benchbench.leaderboard import write
+    from benchbench.table import boards
 
     made = boards(planned, store)
     folder = store.root / planned.suite.name

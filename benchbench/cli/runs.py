@@ -96,7 +96,8 @@ def table(
 ) -> None:
     """Print a suite's leaderboard from the runs that are done."""
     from benchbench.errors import SchemaError, nearest
-    from benchbench.table import boards, render
+    from benchbench.leaderboard import render
+    from benchbench.table import boards
 
     planned, store = planned_suite(suite, overrides, results)
     if style == "rich":

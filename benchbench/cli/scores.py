@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from benchbench.protocol import Protocol
     from benchbench.summary import Summary
@@ -68,7 +69,7 @@ def show(
             (
                 metric.name,
                 metric.better,
-                metric.unit or "–",
+                metric.unit,
                 protocol.signature(metric.name),
                 ", ".join(_same(protocol, metric.name)) or "–",
             )
@@ -113,7 +114,6 @@ def score(
 
     Values are taken to be in [0, 1] unless --range says otherwise; whole numbers must have one.
     """
-    import contextlib
     import tempfile
 
     from benchbench import arrays
@@ -123,6 +123,8 @@ def score(
         raise SchemaError("--range and --range-unknown contradict each other; give one")
     span = None if range_unknown else (data_range or (0.0, 1.0))
     asked = _asked(protocol)
+    if out is not None and out.exists() and not out.is_dir():
+        raise SchemaError(f"--out {out}: is a file; name a folder")
     with contextlib.ExitStack() as stack:
         folder = out or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         summaries = arrays.score(
@@ -163,9 +165,25 @@ def rescore(
     place = None if device is None else torch.device(device)
     rows = []
     for folder in folders:
-        scores = rescore(folder, asked, batch=batch, device=place, workers=workers)
+        with _progress(str(folder)) as watch:
+            scores = rescore(
+                folder, asked, batch=batch, device=place, workers=workers, on_progress=watch
+            )
         rows += [(str(folder), summary) for summary in scores.values()]
     _print_scores(rows, as_json)
+
+
+@contextlib.contextmanager
+def _progress(name: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar of the sequences scored, on standard error, gone when done."""
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bars:
+        task = bars.add_task(name, total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
 
 
 def _asked(names: Iterable[str]) -> list[Protocol]:
@@ -186,16 +204,19 @@ def _print_scores(rows: list[tuple[str, Summary]], as_json: bool) -> None:
             value = f"{score.value:.{score.decimals}f}"
             if score.infinite:
                 value += f" ({score.infinite} perfect)"
-            line = (summary.protocol, score.metric, value, score.unit or "–", score.signature)
+            line = (summary.protocol, score.metric, value, score.unit, score.signature)
             lines.append((*([run] if run else []), *line))
     headings = ("Protocol", "Metric", "Value", "Unit", "Signature")
     _print_table((*(["Run"] if rows[0][0] else []), *headings), lines, right="Value")
-    first = rows[0][1]
-    for run, summary in rows if rows[0][0] else rows[:1]:
-        if run or summary is first:
-            where = f"{run}: " if run else ""
-            counted = f"{summary.sequences} sequences of {summary.frames} frames"
-            _say(f"{where}{counted}, ids {summary.ids_sha256[:12]}")
+    for run, summary in dict(rows).items():  # all protocols score the same sequences of a run
+        where = f"{run}: " if run else ""
+        counted = f"{summary.sequences} sequences of {summary.frames} frames"
+        mapped = ""
+        if summary.span is None:
+            mapped = "; their range is unknown, they were taken as they are"
+        elif summary.span != (0.0, 1.0):
+            mapped = f"; values from {summary.span[0]:g} to {summary.span[1]:g} mapped to [0, 1]"
+        _say(f"{where}{counted}, ids {summary.ids_sha256[:12]}{mapped}")
 
 
 def _print_table(headings: Iterable[str], lines: Iterable[Iterable[str]], right: str = "") -> None:

@@ -17,6 +17,7 @@ PROTOCOLS = (
         notes=(
             "the code of its published SSIM is not released",
             "mse_sequence is what it prints as 'mse per seq': the sum over the predicted frames",
+            "a perfect frame makes the pooled PSNR infinite, as there",
             "the reference drops the last full batch; here every sequence is scored",
         ),
     ),

@@ -19,6 +19,7 @@ PROTOCOLS = (
         notes=(
             "its SSIM is of float frames without a data range, so scikit-image took 2",
             "mse_sequence is what it prints as 'mse per seq': the sum over the predicted frames",
+            "a perfect frame makes the pooled PSNR infinite, as there",
             "the reference stops at 100 batches while training and drops the last full batch; "
             "here every sequence is scored",
         ),

@@ -17,6 +17,7 @@ PROTOCOLS = (
         notes=(
             "TaxiBJ's MSE is 1/2048 of the sum over a frame; papers quote it times 100",
             "PSNR, of its Moving MNIST test, is computed for each channel alone, then averaged",
+            "a perfect frame makes the pooled PSNR infinite, as there",
             "its SSIM, another library's with a Gaussian window, is left out",
         ),
     ),

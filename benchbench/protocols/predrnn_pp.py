@@ -19,6 +19,7 @@ PROTOCOLS = (
         notes=(
             "only the first channel is scored",
             "mse_sequence is what it prints as 'mse per seq': the sum over the predicted frames",
+            "a perfect frame makes the pooled PSNR infinite, as there",
             "the reference drops the last full batch; here every sequence is scored",
         ),
     ),

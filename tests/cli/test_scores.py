@@ -1,6 +1,7 @@
 """bench protocols, score and rescore."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from benchbench.dataset import Split
 from benchbench.errors import BenchError, DataMissing, SchemaError, Unfit, UnknownName
 from benchbench.predictor import Predictor, Progress
 from benchbench.spec import RunSpec
+from benchbench.summary import read_summaries
 
 CLIP = Clip(channels=1, height=16, width=16, context=2, horizon=3)
 
@@ -101,8 +103,33 @@ def test_score_refuses_ranges_that_are_not_declared(tmp_path: Path) -> None:
     output = bench("score", path, path, "--range-unknown", "-p", "openstl").output
     assert "mse" in output
     assert "psnr" not in output
+    assert "mse|per:frame|in:unknown-range|clip:no" in output
+    assert "range is unknown" in output
     with pytest.raises(SchemaError, match="contradict"):
         bench("score", path, path, "--range-unknown", "--range", 0, 255)
+
+
+def test_score_says_and_keeps_the_range_it_mapped(tmp_path: Path) -> None:
+    path, out = tmp_path / "a.npy", tmp_path / "out"
+    np.save(path, np.random.default_rng(0).integers(0, 256, (2, 2, 9, 9), dtype=np.uint8))
+    output = bench("score", path, path, "--range", 0, 255, "--out", out).output
+    assert "values from 0 to 255 mapped to [0, 1]" in output
+    assert read_summaries(out)["benchbench"].span == (0, 255)
+    for ends in ((0, math.inf), (-math.inf, 0), (1, 1), (2, 1)):
+        with pytest.raises(Unfit, match="expected two finite ends, the lower one first"):
+            bench("score", path, path, "--range", *ends)
+
+
+def test_score_takes_arrays_of_any_byte_order_and_refuses_what_torch_has_not(
+    arrays: tuple[Path, Path], tmp_path: Path
+) -> None:
+    x = np.load(arrays[0])
+    np.save(tmp_path / "big.npy", x.astype(">f4"))
+    np.save(tmp_path / "long.npy", x.astype(np.longdouble))
+    expected = bench("score", *arrays).output
+    assert bench("score", tmp_path / "big.npy", arrays[1]).output == expected
+    with pytest.raises(Unfit, match=r"prediction is of type .*; expected floating-point"):
+        bench("score", tmp_path / "long.npy", arrays[1])
 
 
 def test_score_names_files_that_are_missing_or_no_arrays(tmp_path: Path) -> None:
@@ -111,6 +138,10 @@ def test_score_names_files_that_are_missing_or_no_arrays(tmp_path: Path) -> None
         bench("score", tmp_path / "none.npy", tmp_path / "none.npy")
     with pytest.raises(DataMissing, match="not an array of numpy"):
         bench("score", tmp_path / "text.npy", tmp_path / "text.npy")
+    with pytest.raises(DataMissing, match="a folder, not an array"):
+        bench("score", tmp_path, tmp_path)
+    with pytest.raises(SchemaError, match=r"--out .*text\.npy: is a file; name a folder"):
+        bench("score", tmp_path, tmp_path, "--out", tmp_path / "text.npy")
 
 
 class Last(Predictor):

@@ -125,6 +125,22 @@ def test_missing_weights_are_named_before_training(
             protocols.get(name).check(clip)
 
 
+def test_a_damaged_weight_file_is_named(
+    hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    x, file = clips(1, 1, 3, 40, 40), BACKBONES["squeeze"][0]
+    whole = (hub / "hub" / "checkpoints" / file).read_bytes()
+    for content in (whole[:1000], b"<html>", b""):
+        (folder / file).write_bytes(content)
+        with pytest.raises(DataMissing, match=f"{file}: not the weights of LPIPS"):
+            protocols.score("lpips_squeeze", x, x)
+    (folder / file).write_bytes(whole)
+    assert protocols.score("lpips_squeeze", x, x)["lpips"] == pytest.approx(0, abs=1e-9)
+
+
 @pytest.mark.parametrize("variable", ["TORCH_HOME", "XDG_CACHE_HOME", None])
 def test_the_cache_is_where_torch_looks(
     variable: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
