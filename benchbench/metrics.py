@@ -154,10 +154,10 @@ def psnr(
         squares = squares[ch : ch + 1]
     if mse == "chw":
         squares = (_over_channels(squares) / squares.shape[0]).unsqueeze(0)
-    errors = (squares / pair.pixels).cpu().numpy()
+    errors = (squares / pair.pixels).numpy()
     with np.errstate(divide="ignore"):
         decibels = 20 * math.log10(peak) - 10 * np.log10(errors)
-    return _channels(torch.from_numpy(decibels), None, mean=True).to(squares.device)
+    return _channels(torch.from_numpy(decibels), None, mean=True)
 
 
 def ssim(pair: Pair, *, range: float, win: int, ch: int | None = None) -> Tensor:  # noqa: A002
