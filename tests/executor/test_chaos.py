@@ -20,7 +20,7 @@ import pandas as pd
 import pytest
 import torch
 
-from benchbench.claim import attempts, file_clock, latest
+from benchbench.claim import Attempt, attempts, file_clock, latest
 from benchbench.executor.inline import Inline
 from benchbench.executor.local import search_path
 from benchbench.plan import Plan
@@ -63,42 +63,47 @@ class Chaos:
                 )
             )
 
-    def workers(self) -> list[int]:
-        """Processes that are at a run."""
+    def workers(self) -> list[tuple[Path, Attempt]]:
+        """Folders of runs that a process is at, and its attempt."""
         now = file_clock(self.store.root)
-        newest = [latest(self.store.folder(planned.spec)) for planned in self.plan.runs]
-        return [int(each.facts["process"]) for each in newest if each and each.alive(now)]
+        folders = [self.store.folder(planned.spec) for planned in self.plan.runs]
+        return [
+            (folder, newest)
+            for folder in folders
+            if (newest := latest(folder)) is not None and newest.alive(now)
+        ]
 
     def strike(self) -> None:
         """One fault."""
-        kind = self.random.choice(["worker", "worker", "front end", "both", "SIGTERM", "torn"])
+        kind = self.random.choice(["worker", "torn", "torn", "front end", "both", "SIGTERM"])
         front, workers = self.random.choice(self.fronts), self.workers()
+        self.random.shuffle(workers)
         if kind in ("worker", "both") and workers:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.random.choice(workers), signal.SIGKILL)
+            kill(workers[0][1])
         if kind in ("front end", "both"):
             front.kill()
             front.wait()
         if kind == "SIGTERM":
             front.terminate()
-        if kind == "torn" and not self.tear():
+        if kind == "torn" and not self.tear(workers):
             return
         self.faults[kind] += 1
 
-    def tear(self) -> bool:
-        """Cuts a checkpoint off at a random place, unless the one before it is all there is."""
-        found = [
-            path
-            for path in sorted(self.store.root.glob("runs/*/*/*/checkpoint.pt"))
-            if path.with_name("checkpoint.previous.pt").exists()
-            and not (path.parent / "record.json").exists()
-        ]
-        if not found:
-            return False
-        path = self.random.choice(found)
-        with contextlib.suppress(FileNotFoundError):
-            os.truncate(path, int(self.random.random() * path.stat().st_size))
-        return True
+    def tear(self, workers: list[tuple[Path, Attempt]]) -> bool:
+        """A machine that dies: the worker is gone, and its checkpoint is cut off somewhere.
+
+        A file under a living worker is left alone: flushed to the disk it stays whole, and the
+        last one is not read again.
+        """
+        for folder, attempt in workers:
+            path = folder / "checkpoint.pt"
+            if not (path.exists() and path.with_name("checkpoint.previous.pt").exists()):
+                continue
+            kill(attempt)
+            if path.exists() and not (folder / "record.json").exists():
+                os.truncate(path, int(self.random.random() * path.stat().st_size))
+                return True
+        return False
 
     def rage(self) -> None:
         """Faults, one after the other, then none until all is done."""
@@ -152,6 +157,15 @@ def test_every_run_ends_once_and_with_the_same_bits(
         f"{len(plan.runs)} of {len(plan.runs)} runs survived, all bit-identical"
     )
     assert sum(chaos.faults.values()) >= 8
+
+
+def kill(attempt: Attempt) -> None:
+    """Ends a worker at once; on return it is at work no more."""
+    process = int(attempt.facts["process"])
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process, signal.SIGKILL)
+    while attempt.alive(attempt.beat):
+        time.sleep(0.001)
 
 
 def steps(folder: Path) -> list[dict[str, Any]]:
