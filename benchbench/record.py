@@ -18,6 +18,7 @@ from benchbench.errors import SchemaError, UnknownName, nearest
 from benchbench.spec import RunSpec
 from benchbench.summary import Summary, read_summaries
 
+NAME = "record.json"
 VERSION = 1
 """Of the record's layout."""
 
@@ -39,6 +40,8 @@ class Record:
     test_seconds: float
     peak_bytes: int | None
     """Largest GPU memory allocated; None on a CPU."""
+    test_batch: int = 16
+    """Test sequences predicted at a time; a network's last digits can depend on it."""
     dataset: dict[str, Any] = field(default_factory=dict)
     """The dataset's fingerprint."""
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -82,15 +85,9 @@ class Store:
         Raises:
             SchemaError: the file is not a record, or is of another run.
         """
-        path = self.folder(spec) / "record.json"
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (FileNotFoundError, NotADirectoryError):
+        path = self.folder(spec) / NAME
+        if (record := read_record(path)) is None:
             return None
-        try:
-            record = Record(**json.loads(text))
-        except (TypeError, json.JSONDecodeError) as error:
-            raise SchemaError(f"{path}: not a record, {error}; move it away to run again") from None
         if record.key != spec.key:
             raise SchemaError(f"{path}: is of run {record.key}; move it away to run again")
         return record
@@ -114,6 +111,18 @@ class Store:
 
     def write(self, spec: RunSpec, record: Record) -> None:
         """Declares the run done."""
-        write_text(
-            self.folder(spec) / "record.json", json.dumps(asdict(record), indent=2, sort_keys=True)
-        )
+        write_text(self.folder(spec) / NAME, json.dumps(asdict(record), indent=2, sort_keys=True))
+
+
+def read_record(path: Path) -> Record | None:
+    """The record in one JSON file; None where there is none.
+
+    Raises:
+        SchemaError: the file is not a record.
+    """
+    try:
+        return Record(**json.loads(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (TypeError, ValueError) as error:
+        raise SchemaError(f"{path}: not a record, {error}; move it away to run again") from None

@@ -10,6 +10,7 @@ import torch
 from benchbench.errors import DataMissing
 from benchbench.evaluate import evaluate
 from benchbench.protocol import Protocol
+from benchbench.record import NAME, read_record
 from benchbench.run import load_run
 from benchbench.summary import Summary, read_summary
 
@@ -18,21 +19,23 @@ def rescore(
     folder: Path,
     protocols: Sequence[Protocol],
     *,
-    batch: int = 16,
+    batch: int | None = None,
     device: torch.device | None = None,
     workers: int = 0,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Summary]:
     """Protocol name to the scores of a finished run, those that are there already read only.
 
-    Nothing that exists is written to.
+    Nothing that exists is written to. `batch` sequences are predicted at a time, as many as the
+    run itself did unless given.
 
     Raises:
+        SchemaError: the record is damaged.
         DataMissing: the run is not finished, or a file of it or a weight file is absent.
         Unfit: a protocol cannot score the run's data.
     """
-    if not (folder / "record.json").is_file():
-        raise DataMissing(f"{folder}: the run is not finished, it has no record.json; run it first")
+    if (record := read_record(folder / NAME)) is None:
+        raise DataMissing(f"{folder}: the run is not finished, it has no {NAME}; run it first")
     scores = folder / "scores"
     known = {
         protocol.name: read_summary(path)
@@ -52,7 +55,7 @@ def rescore(
             dataset.clip,
             missing,
             scores,
-            batch=batch,
+            batch=batch or record.test_batch,
             device=device,
             workers=workers,
             precision=spec.precision,

@@ -91,7 +91,7 @@ class Run:
             (self.folder / checkpoint.PREVIOUS).unlink(missing_ok=True)
         elif missing := self.unscored():
             predictor, dataset, _ = load_run(self.folder)
-            self.score(predictor.to(self.device), dataset, missing)
+            self.score(predictor.to(self.device), dataset, missing, batch=record.test_batch)
 
     def unscored(self) -> list[str]:
         """Protocols of the suite under which there are no scores yet."""
@@ -110,7 +110,8 @@ class Run:
         result = self.trained(predictor, dataset, train) if train else self.imported(predictor)
         predictor.load_state_dict(result.weights)
         started = time.monotonic()
-        self.score(predictor, dataset, self.settings.protocols)
+        batch = self.settings.test_batch
+        self.score(predictor, dataset, self.settings.protocols, batch=batch)
         return Record(
             spec=spec.to_dict(),
             key=spec.key,
@@ -121,6 +122,7 @@ class Run:
             train_seconds=result.seconds,
             test_seconds=time.monotonic() - started,
             peak_bytes=_peak_bytes(self.device),
+            test_batch=batch,
             dataset=dataset.fingerprint(),
             provenance=provenance(str(self.device), self.folder),
         )
@@ -154,8 +156,10 @@ class Run:
         checkpoint.save(self.folder, result.to_state())
         return result
 
-    def score(self, predictor: Predictor, dataset: Dataset, names: Sequence[str]) -> None:
-        """Predicts the test set once and scores it under the protocols.
+    def score(
+        self, predictor: Predictor, dataset: Dataset, names: Sequence[str], *, batch: int
+    ) -> None:
+        """Predicts the test set once, `batch` sequences at a time, and scores it.
 
         Raises:
             Interrupted: `stop` said so; the trained weights are kept, the scores are not.
@@ -177,7 +181,7 @@ class Run:
                 dataset.clip,
                 [protocols.get(name) for name in names],
                 self.folder / "scores",
-                batch=self.settings.test_batch,
+                batch=batch,
                 device=self.device,
                 workers=self.settings.workers,
                 precision=self.spec.precision,
@@ -203,7 +207,10 @@ def load_run(folder: Path) -> tuple[Predictor, Dataset, RunSpec]:
     predictor = registry.build_model(spec.model, dataset.clip, **spec.model_options)
     state = checkpoint.load(folder, device=torch.device("cpu"))
     if state is None or "optimizer" in state:
-        raise DataMissing(f"{folder}: no weights of a finished run; run its suite again")
+        raise DataMissing(
+            f"{folder}: the weights of this finished run in {checkpoint.NAME} are missing or "
+            "damaged; delete the folder, then run its suite again"
+        )
     predictor.load_state_dict(state["model"])
     return predictor, dataset, spec
 

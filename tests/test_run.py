@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from benchbench import protocols
 from benchbench.errors import DataMissing
 from benchbench.plan import plan
+from benchbench.predictor import Predictor
 from benchbench.record import Store
 from benchbench.rescore import rescore
 from benchbench.run import Run, Settings, load_run
@@ -58,6 +61,25 @@ def test_a_rescore_from_either_gives_the_same_and_changes_nothing(
     assert scores[0] == pytest.approx(scores[1], rel=1e-5)
 
 
+def test_a_rescore_predicts_in_the_batches_of_the_run(
+    write_suite: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, folder = made(write_suite(), tmp_path, "test_batch=4")
+    sizes: list[int] = []
+    forward = type(load_run(folder)[0]).forward
+
+    def watched(self: Predictor, context: Tensor, horizon: int) -> Tensor:
+        sizes.append(len(context))
+        return forward(self, context, horizon)
+
+    monkeypatch.setattr(type(load_run(folder)[0]), "forward", watched)
+    rescore(folder, [protocols.get("openstl")])
+    rescore(folder, [protocols.get("cms_lstm")], batch=5)
+    more = Settings(("benchbench", "predrnn"), test_batch=3)
+    replace(run, settings=more).execute()
+    assert sizes == [4, 2, 5, 1, 4, 2]
+
+
 def test_a_damaged_file_of_predictions_is_named(write_suite: Write, tmp_path: Path) -> None:
     _, folder = made(write_suite(), tmp_path, "store_predictions=true")
     (folder / "predictions.npy").write_bytes(b"\x93NUMPY")
@@ -70,7 +92,7 @@ def test_a_folder_that_is_no_finished_run_is_named(write_suite: Write, tmp_path:
         load_run(tmp_path)
     _, folder = made(write_suite(), tmp_path)
     (folder / "checkpoint.pt").unlink()
-    with pytest.raises(DataMissing, match="no weights of a finished run"):
+    with pytest.raises(DataMissing, match="missing or damaged; delete the folder"):
         load_run(folder)
 
 

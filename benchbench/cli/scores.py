@@ -144,7 +144,10 @@ def rescore(
     results: Annotated[Path, typer.Option("--results", help="Folder in which runs lie.")] = Path(
         "results"
     ),
-    batch: Annotated[int, typer.Option("--batch", min=1, help="Sequences at a time.")] = 16,
+    batch: Annotated[
+        int | None,
+        typer.Option("--batch", min=1, help="Sequences at a time; as the run did, if not given."),
+    ] = None,
     workers: Annotated[int, typer.Option("--workers", min=0, help="Scoring threads.")] = 0,
     device: Annotated[
         str | None, typer.Option("--device", help="cpu, cuda, cuda:1; a GPU if there is one.")

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from benchbench.clip import Clip
 from benchbench.dataset import Split
 from benchbench.errors import BenchError, DataMissing, SchemaError, Unfit, UnknownName
 from benchbench.predictor import Predictor, Progress
+from benchbench.record import Record
 from benchbench.spec import RunSpec
 from benchbench.summary import read_summaries
 
@@ -181,7 +183,8 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         folder.mkdir(parents=True)
         (folder / "spec.yaml").write_text(yaml.safe_dump(spec.to_dict()))
         if "fff" not in name:
-            (folder / "record.json").write_text("{}")
+            record = Record(spec.to_dict(), spec.key, 0, 0, 0, None, 0.0, 0.0, None)
+            (folder / "record.json").write_text(json.dumps(asdict(record)))
     return tmp_path / "results"
 
 
