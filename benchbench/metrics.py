@@ -26,8 +26,8 @@ class Pair:
     """Predicted and true frames, prepared alike, and the sums that measures share.
 
     Args:
-        prediction: (n, C, H, W), float32, on any device.
-        target: the same shape.
+        prediction: (n, C, H, W), float32 or float64, on any device.
+        target: the same shape and type.
         clip: clip predictions to [0, 1] first.
         quantised: make both uint8(255 x), truncated, as numpy casts; frames in [0, 1] only.
         spans: the data ranges SSIM will be asked for, so that all share one pass.
@@ -103,7 +103,7 @@ class Pair:
 
 
 def quantise(frames: Tensor) -> Tensor:
-    """The whole numbers uint8(255 x) of frames in [0, 1], truncated not rounded, as float32."""
+    """The whole numbers uint8(255 x) of frames in [0, 1], truncated not rounded, as floats."""
     return (frames * 255).trunc()
 
 

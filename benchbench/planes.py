@@ -1,6 +1,6 @@
 """Sums over planes, one number a plane: the arithmetic of the measures, compiled by numba.
 
-H height, W width, m planes: each one channel of one frame, float32, whole numbers where quantised.
+H height, W width, m planes: each one channel of one frame, floats, whole numbers where quantised.
 All is computed in float64, each sum in an order of its own, so a plane's numbers depend bit for
 bit on nothing but the plane. While it computes, other threads run.
 """

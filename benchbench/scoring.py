@@ -53,7 +53,7 @@ def works_of(protocols: Sequence[Protocol], *, network: bool | None = None) -> l
 
 
 def do(works: Sequence[Work], prediction: Tensor, target: Tensor) -> Done:
-    """Work to (B, T) scores, of float32 frames (B, T, C, H, W); networks run on their device."""
+    """Work to (B, T) scores, of frames (B, T, C, H, W); networks run on their device."""
     B, T, C = prediction.shape[:3]
     alike = {work: _narrowed(work) if C == 1 else work for work in works}
     with torch.no_grad(), torch.autocast(prediction.device.type, enabled=False):
@@ -99,7 +99,7 @@ def sorted_out(protocols: Sequence[Protocol], done: Done) -> dict[str, Scores]:
 def score_batch(
     protocols: Sequence[Protocol], prediction: Tensor, target: Tensor
 ) -> dict[str, Scores]:
-    """Protocol name to metric to (B, T) scores, of float32 frames (B, T, C, H, W)."""
+    """Protocol name to metric to (B, T) scores, of frames (B, T, C, H, W)."""
     return sorted_out(protocols, do(works_of(protocols), prediction, target))
 
 
@@ -135,8 +135,8 @@ def require_range(target: Tensor, *, first: int, ids: Sequence[str]) -> None:
     if bool(outside.any()):
         b = int(outside.nonzero()[0])
         raise Unfit(
-            f"sequence {first + b} ('{ids[b]}'): its frames hold values from {float(low[b]):g} to "
-            f"{float(high[b]):g}; a dataset must give frames in [0, 1]"
+            f"sequence {first + b} ('{ids[b]}'): its frames hold values from "
+            f"{float(low[b]):.9g} to {float(high[b]):.9g}; a dataset must give frames in [0, 1]"
         )
 
 
@@ -159,14 +159,15 @@ def score_arrays(
         )
     if x.numel() == 0:
         raise Unfit(f"arrays of shape {tuple(x.shape)} hold nothing to score")
-    y = y.to(x.device)
+    kept = torch.promote_types(x.dtype, y.dtype)
+    x, y = x.to(kept), y.to(x.device, kept)
     require_finite(x, y, first=first)
     if span is None:
         protocols = [without_range(protocol) for protocol in protocols]
     elif bool((y < 0).any()) or bool((y > 1).any()):
         low, high = (span[0] + float(end) * (span[1] - span[0]) for end in (y.min(), y.max()))
         raise Unfit(
-            f"target holds values from {low:g} to {high:g}, outside the range of "
+            f"target holds values from {low:.9g} to {high:.9g}, outside the range of "
             f"{span[0]:g} to {span[1]:g}; declare the range the data really has"
         )
     T, C, H, W = x.shape[1:]
@@ -187,9 +188,17 @@ def without_range(protocol: Protocol) -> Protocol:
     if not kept:
         raise Unfit(
             f"{protocol.name}: all of its metrics clip, or need the range of the data as PSNR and "
-            "SSIM do; declare the range"
+            f"SSIM do; declare the range, or choose one of {', '.join(_rangeless())}"
         )
     return replace(protocol, metrics=kept)
+
+
+def _rangeless() -> list[str]:
+    """Protocols with a metric that needs no range."""
+    from benchbench.protocols import get, names
+
+    known = map(get, names())
+    return [one.name for one in known if not all(metric.needs_range for metric in one.metrics)]
 
 
 def _tensor(what: str, values: npt.NDArray[Any]) -> Tensor:
@@ -209,7 +218,7 @@ def _tensor(what: str, values: npt.NDArray[Any]) -> Tensor:
 def frames_of(
     what: str, values: Tensor | npt.ArrayLike, span: tuple[float, float] | None
 ) -> Tensor:
-    """Float32 frames (B, T, C, H, W), mapped from `span` to [0, 1].
+    """Frames (B, T, C, H, W), mapped from `span` to [0, 1]; float64 where given so, else float32.
 
     Raises:
         Unfit: not of a shape or type that holds frames, or integers without a declared range.
@@ -221,6 +230,11 @@ def frames_of(
         raise Unfit(
             f"{what} has shape {tuple(frames.shape)}; expected (B, T, C, H, W) or (B, T, H, W)"
         )
+    if frames.shape[-1] <= 4 < frames.shape[2]:
+        raise Unfit(
+            f"{what} has shape {tuple(frames.shape)}, which looks like channels last; "
+            "expected (B, T, C, H, W)"
+        )
     if frames.dtype == torch.bool or frames.is_complex():
         raise Unfit(f"{what} is of type {frames.dtype}; expected floating-point frames")
     if not frames.is_floating_point() and span == (0.0, 1.0):
@@ -228,9 +242,13 @@ def frames_of(
             f"{what} holds whole numbers ({frames.dtype}), so its range is not [0, 1]; "
             "declare it, such as 0 to 255, or make them floats"
         )
+    kept = torch.float64 if frames.dtype == torch.float64 else torch.float32
     if span is None or span == (0.0, 1.0):
-        return frames.float()
+        return frames.to(kept)
     low, high = span
     if not (low < high and math.isfinite(high - low)):
         raise Unfit(f"the range {low:g} to {high:g}: expected two finite ends, the lower one first")
-    return ((frames.double() - low) / (high - low)).float()
+    if frames.is_floating_point():  # float32 has no 0.3: the ends are what such data can hold
+        held = [float(torch.tensor(end, dtype=frames.dtype)) for end in span]
+        low, high = held if held[0] < held[1] < math.inf else span
+    return ((frames.double() - low) / (high - low)).to(kept)

@@ -59,8 +59,9 @@ def score(
 ) -> dict[str, npt.NDArray[np.float64]]:
     """Metric to (B, T) scores, one a predicted frame, of frames (B, T, C, H, W) or (B, T, H, W).
 
-    `span` is the declared range of the data; other ranges than (0, 1) are mapped to it first. For
-    data whose range is not known say None: what needs a range is then left out.
+    `span` is the declared range of the data; other ranges are mapped to [0, 1] first. For data
+    whose range is not known say None: what needs a range is then left out. Float64 frames are
+    scored as such, all others as float32, the type of every predictor here.
 
     Raises:
         UnknownName: no such protocol.

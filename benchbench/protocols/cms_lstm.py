@@ -27,7 +27,7 @@ PROTOCOLS = (
         notes=(
             "only the first channel is scored, which halves the errors of TaxiBJ's two; "
             "with one channel it is the same as cms_lstm_all",
-            "a perfect frame makes the pooled PSNR infinite, as there",
+            "a frame that is perfect in 8 bits makes the pooled PSNR infinite, as there",
         ),
     ),
     Protocol(
@@ -37,8 +37,9 @@ PROTOCOLS = (
         source=SOURCE.format("eval_seq"),
         metrics=_metrics("hw"),
         notes=(
-            "PSNR is computed for each channel alone, then averaged",
-            "a perfect frame makes the pooled PSNR infinite, as there",
+            "PSNR is computed for each channel alone, then averaged: one perfect channel makes it "
+            "infinite",
+            "a frame that is perfect in 8 bits makes the pooled PSNR infinite, as there",
         ),
     ),
 )

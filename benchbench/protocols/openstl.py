@@ -15,13 +15,14 @@ PROTOCOLS = (
             root(clip=False),
             squared("mse_mean", label="MSE (mean)", per="value", clip=False),
             absolute("mae_mean", label="MAE (mean)", per="value", clip=False),
+            root("rmse_mean", label="RMSE (mean)", per="value", clip=False),
             psnr(peak=1),
             ssim(span=2),
         ),
         notes=(
             "its SSIM names no data range, so scikit-image took 2, that of floats from -1 to 1: "
             "constants four times those of range 1 inflate the score",
-            "mse_mean and mae_mean are its spatial_norm=True",
+            "mse_mean, mae_mean and rmse_mean are its spatial_norm=True",
             "a perfect frame makes the pooled PSNR infinite, as there",
             "its LPIPS is lpips_alex; its SNR, undefined for black frames, is left out",
             "scikit-image 0.19 computed float32 frames in float32, here it is float64 (1e-8)",

@@ -15,8 +15,9 @@ PROTOCOLS = (
         ),
         headline=("psnr", "mse"),
         notes=(
-            "TaxiBJ's MSE is 1/2048 of the sum over a frame; papers quote it times 100",
-            "PSNR, of its Moving MNIST test, is computed for each channel alone, then averaged",
+            "TaxiBJ's MSE is 1/2048 of the sum over a frame; papers quote 100 times that sum",
+            "PSNR, of its Moving MNIST test, is computed for each channel alone, then averaged: "
+            "one perfect channel makes it infinite",
             "a perfect frame makes the pooled PSNR infinite, as there",
             "its SSIM, another library's with a Gaussian window, is left out",
         ),

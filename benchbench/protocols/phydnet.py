@@ -17,7 +17,7 @@ PROTOCOLS = (
         notes=(
             "with two channels MSE and MAE are half of those summed over a frame",
             "its SSIM is of unclipped float frames of channel 0 without a data range, so "
-            "scikit-image took 2",
+            "scikit-image took 2; beyond values of 100,000 or so it loses digits, as there",
             "its cross-entropy, not a number for predictions outside (0, 1), is left out",
         ),
     ),

@@ -2,9 +2,7 @@
 
 from benchbench.protocol import Protocol, lpips, psnr, squared, ssim
 
-SOURCE = (
-    "github.com/thuml/predrnn-pytorch, core/trainer.py test (49d3b0f), with scikit-image 0.17.2"
-)
+SOURCE = "github.com/thuml/predrnn-pytorch, core/trainer.py test (49d3b0f)"
 DROPPED = (
     "the reference drops the last full batch (9,992 of 10,000 sequences at batch 8); "
     "here every sequence is scored"
@@ -15,7 +13,7 @@ PROTOCOLS = (
         name="predrnn",
         version=1,
         title="as released with PredRNN (PyTorch): clipped, 8-bit SSIM and PSNR, all channels",
-        source=SOURCE,
+        source=f"{SOURCE}, with scikit-image 0.17.2",
         metrics=(
             squared(),
             squared("mse_sequence", label="MSE (sequence)", pool="sequence-sum"),
@@ -26,7 +24,7 @@ PROTOCOLS = (
         notes=(
             "mse_sequence is what it prints as 'mse per seq': the sum over the predicted frames",
             DROPPED,
-            "a perfect frame makes the pooled PSNR infinite, as there",
+            "a frame that is perfect in 8 bits makes the pooled PSNR infinite, as there",
         ),
     ),
     Protocol(

@@ -11,7 +11,8 @@ PROTOCOLS = (
         metrics=(squared(clip=False), absolute(clip=False), wrapped_psnr(), ssim(span=2)),
         notes=(
             "differences and squares of uint8 frames are taken modulo 256, so a large error can "
-            "score as none: this PSNR can rank a worse prediction first",
+            "score as none, and 16 levels everywhere as infinite: this PSNR can rank a worse "
+            "prediction first",
             "its SSIM names no data range, so scikit-image took 2",
             "a perfect frame makes the pooled PSNR infinite, as there",
         ),

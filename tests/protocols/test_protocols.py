@@ -174,12 +174,31 @@ def test_a_declared_range_is_mapped_to_ours() -> None:
         np.testing.assert_allclose(theirs[metric], scores, rtol=1e-5)
 
 
+def test_the_ends_of_a_range_are_what_the_data_can_hold() -> None:
+    target = clips(1, 1, 1, 8, 8) - 0.3
+    target[0, 0, 0, 0, :2] = torch.tensor([-0.3, 0.7])  # float32 has neither
+    assert target.double().min() < -0.3
+    scores = protocols.score("benchbench", target, target, span=(-0.3, 0.7))
+    assert scores["ssim"].item() == pytest.approx(1)
+    with pytest.raises(Unfit, match=r"from -0\.300000\d+ to"):
+        protocols.score("benchbench", target.double(), target.double(), span=(-0.3, 0.7))
+
+
+def test_float64_frames_are_scored_as_they_are() -> None:
+    target = np.full((1, 1, 1, 8, 8), 0.5)
+    scores = protocols.score("openstl", target + 1e-9, target)
+    assert scores["psnr"].item() == pytest.approx(180, abs=1e-5)
+    almost = np.full((1, 1, 1, 8, 8), 1 - 1e-9)
+    eight_bit = 20 * math.log10(255)  # one level off, where float32 would make it a 1
+    assert protocols.score("predrnn", almost, almost.round())["psnr"].item() == eight_bit
+
+
 def test_without_a_range_psnr_and_ssim_are_left_out_not_invented() -> None:
     target = clips(1, 2, 1, 8, 8) * 300 - 50
     scores = protocols.score("openstl", target + 1, target, span=None)
-    assert set(scores) == {"mse", "mae", "rmse", "mse_mean", "mae_mean"}
+    assert set(scores) == {"mse", "mae", "rmse", "mse_mean", "mae_mean", "rmse_mean"}
     assert scores["mse"][0, 0] == pytest.approx(64, rel=1e-4)
-    with pytest.raises(Unfit, match="declare the range"):
+    with pytest.raises(Unfit, match=r"declare the range, or choose one of .*openstl"):
         protocols.score("benchbench", target, target, span=None)
 
 
@@ -188,6 +207,7 @@ def test_without_a_range_psnr_and_ssim_are_left_out_not_invented() -> None:
     [
         (torch.rand(1, 2, 1, 8, 8), torch.rand(1, 3, 1, 8, 8), "must be the same"),
         (torch.rand(8, 8), torch.rand(8, 8), "expected .B, T, C, H, W."),
+        (torch.rand(1, 2, 8, 8, 1), torch.rand(1, 2, 8, 8, 1), "looks like channels last"),
         (torch.rand(0, 2, 1, 8, 8), torch.rand(0, 2, 1, 8, 8), "nothing to score"),
         (torch.ones(1, 1, 8, 8) > 0, torch.ones(1, 1, 8, 8) > 0, "floating-point"),
     ],
