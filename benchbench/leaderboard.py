@@ -20,28 +20,21 @@ def tidy(made: Sequence[Board]) -> pd.DataFrame:
     """One line for each dataset, protocol, model and metric, with its signature."""
     import pandas as pd
 
-    lines: list[dict[str, Any]] = []
+    lines: list[tuple[Any, ...]] = []
     for board in made:
         for row in board.rows:
-            for column in row.cells:
-                spread = row.cells[column]
-                lines.append(
-                    {
-                        "dataset": board.dataset,
-                        "protocol": board.protocol,
-                        "model": row.model,
-                        "parameters": row.parameters,
-                        "metric": column.metric,
-                        "mean": spread.mean,
-                        "std": spread.std,
-                        "seeds": len(spread.values),
-                        "unit": column.unit,
-                        "better": column.better,
-                        "signature": column.signature,
-                        "train_seconds": row.seconds.mean,
-                    }
-                )
-    return pd.DataFrame(lines)
+            shared = (board.dataset, board.protocol, row.model, row.parameters)
+            for column, spread in row.cells.items():
+                number = (column.metric, spread.mean, spread.std, len(spread.values))
+                meaning = (column.unit, column.better, column.signature)
+                lines.append((*shared, *number, *meaning, row.seconds.mean))
+    return pd.DataFrame(lines, columns=TIDY)
+
+
+TIDY = (
+    *("dataset", "protocol", "model", "parameters", "metric", "mean", "std", "seeds"),
+    *("unit", "better", "signature", "train_seconds"),
+)
 
 
 def render(made: Sequence[Board], style: str, *, title: str) -> str:

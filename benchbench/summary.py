@@ -7,6 +7,8 @@ from. No torch and no pandas here: tables are made of these.
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,9 +31,20 @@ class Score:
     decimals: int
     signature: str
     infinite: int
-    """Frames whose own score is infinite: perfect ones, under PSNR."""
+    """Frames whose own score is infinite: under PSNR those of no error, as the protocol sees it."""
     by_frame: tuple[float, ...]
     """The same pooled over sequences only: one value a predicted frame."""
+
+
+def decimals(least: int, better: Better, values: Iterable[float]) -> int:
+    """How many to print of values side by side: `least`, or more where errors are below 1.
+
+    Errors have the scale of the data, so the smallest keeps four digits: 0.3108, as TaxiBJ needs.
+    """
+    errors = [abs(value) for value in values if value and math.isfinite(value)]
+    if better == "higher" or not errors or min(errors) >= 1:
+        return least
+    return max(least, 3 - math.floor(math.log10(min(errors))))
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchbench.plan import Plan
+from benchbench.protocol import Better
 from benchbench.record import Record, Store
-from benchbench.summary import Score, Summary
+from benchbench.summary import Score, Summary, decimals
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +28,7 @@ class Column:
     metric: str
     label: str
     unit: str
-    better: str
+    better: Better
     decimals: int
     signature: str
 
@@ -81,10 +82,10 @@ class Row:
     done: int
     asked: int
 
-    def texts(self, columns: Sequence[Column]) -> list[str]:
-        """The row as it is printed."""
+    def texts(self, decimals: Mapping[Column, int]) -> list[str]:
+        """The row as it is printed, from the decimals of each column."""
         note = "" if self.done == self.asked else f" ({self.done} of {self.asked} seeds)"
-        cells = [self.cells.get(column, Spread(())).text(column.decimals) for column in columns]
+        cells = [self.cells.get(column, Spread(())).text(n) for column, n in decimals.items()]
         return [self.model + note, size(self.parameters), *cells, self.seconds.text(0)]
 
 
@@ -110,18 +111,28 @@ class Board:
         metrics = [column.heading + marks[column] for column in self.columns]
         return ["Model", "Params", *metrics, "Train s"]
 
+    @property
+    def texts(self) -> list[list[str]]:
+        """The rows as they are printed."""
+        shown = {
+            column: decimals(column.decimals, column.better, means)
+            for column in self.columns
+            for means in [[row.cells[column].mean for row in self.rows if column in row.cells]]
+        }
+        return [row.texts(shown) for row in self.rows]
+
     def frame(self) -> pd.DataFrame:
         """The table's texts."""
         import pandas as pd
 
-        return pd.DataFrame([row.texts(self.columns) for row in self.rows], columns=self.headings)
+        return pd.DataFrame(self.texts, columns=self.headings)
 
     def markdown(self) -> str:
         """A heading, the table and its notes."""
         from tabulate import tabulate
 
         align = ["left"] + ["right"] * (len(self.headings) - 1)
-        rows = [row.texts(self.columns) for row in self.rows]
+        rows = [[text.replace("|", r"\|") for text in row] for row in self.texts]
         # tabulate is what pandas would call; without pandas an unchanged table prints at once
         table = tabulate(
             rows, self.headings, tablefmt="pipe", disable_numparse=True, colalign=align
@@ -131,13 +142,14 @@ class Board:
 
     def rich(self) -> Table:
         """For a terminal."""
+        from rich.markup import escape
         from rich.table import Table
 
         table = Table(title=self.title, title_justify="left", caption_justify="left")
         for index, heading in enumerate(self.headings):
-            table.add_column(heading, justify="right" if index else "left", no_wrap=True)
-        for row in self.rows:
-            table.add_row(*row.texts(self.columns))
+            table.add_column(heading, justify="right" if index else "left", overflow="fold")
+        for row in self.texts:
+            table.add_row(*map(escape, row))
         return table
 
 
@@ -172,10 +184,12 @@ def _board(plan: Plan, store: Store, dataset: str, protocol: str) -> Board | Non
     runs = [run for run in plan.runs if run.dataset == dataset]
     labels = list(dict.fromkeys(run.model for run in runs))
     found: dict[str, list[tuple[Record, Summary]]] = {label: [] for label in labels}
+    unscored = 0
     for run in runs:
         record, summary = store.record(run.spec), store.scores(run.spec).get(protocol)
         if record is not None and summary is not None:
             found[run.model].append((record, summary))
+        unscored += record is not None and summary is None
     summaries = [summary for pairs in found.values() for _, summary in pairs]
     columns: dict[Column, None] = {}
     for metric in dict.fromkeys(name for summary in summaries for name in summary.headline):
@@ -185,7 +199,11 @@ def _board(plan: Plan, store: Store, dataset: str, protocol: str) -> Board | Non
     )
     versions = " and ".join(f"v{v}" for v in sorted({summary.version for summary in summaries}))
     name = f"{protocol} {versions}".rstrip()
-    notes = [*_notes(tuple(columns), summaries, rows), *_perfect(found)]
+    notes = [*_notes(tuple(columns), summaries, rows), *_infinite(found)]
+    if unscored:
+        notes.append(
+            f"{unscored} finished runs are not scored under {protocol}; `bench run` scores them."
+        )
     return Board(dataset, name, tuple(columns), rows, tuple(notes)) if runs else None
 
 
@@ -221,8 +239,8 @@ def _notes(
     return notes
 
 
-def _perfect(found: dict[str, list[tuple[Record, Summary]]]) -> list[str]:
-    """How many frames each model predicted perfectly, where a score of them is infinite."""
+def _infinite(found: dict[str, list[tuple[Record, Summary]]]) -> list[str]:
+    """How many frames of each model have an infinite score."""
     counts: dict[str, dict[str, int]] = {}
     for model, pairs in found.items():
         for score in (score for _, summary in pairs for score in summary.scores.values()):
@@ -230,7 +248,7 @@ def _perfect(found: dict[str, list[tuple[Record, Summary]]]) -> list[str]:
                 of_label = counts.setdefault(score.label, {})
                 of_label[model] = of_label.get(model, 0) + score.infinite
     return [
-        f"Perfect frames, whose {label} is infinite: "
+        f"Frames whose {label} is infinite: "
         + ", ".join(f"{model} {count:,}" for model, count in of_label.items())
         + "."
         for label, of_label in counts.items()

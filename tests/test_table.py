@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import math
+import shutil
 import statistics
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from benchbench.leaderboard import render, write
 from benchbench.plan import Plan, plan
@@ -61,9 +64,8 @@ def test_a_cell_is_mean_and_sample_deviation_over_seeds(made: Plan, tmp_path: Pa
     finish(store, made, "persistence", 0, 80.0)
     (board,) = boards(made, store)
     assert board.headings == ["Model", "Params", "SSIM ↑", "MSE ↓", "Train s"]
-    texts = [row.texts(board.columns) for row in board.rows]
     std = statistics.stdev(values)
-    assert texts == [
+    assert board.texts == [
         ["persistence", "0.074 M", "0.5000", "80.00", "10"],
         ["ConvLSTM", "0.074 M", "0.5000 ± 0.0000", f"33.50 ± {std:.2f}", "11 ± 1"],
     ]
@@ -75,7 +77,7 @@ def test_what_is_not_done_is_a_dash_and_counted(made: Plan, tmp_path: Path) -> N
     store = Store(tmp_path)
     finish(store, made, "ConvLSTM", 1, 31.0)
     (board,) = boards(made, store)
-    rows = [row.texts(board.columns) for row in board.rows]
+    rows = board.texts
     assert rows[0] == ["persistence (0 of 1 seeds)", "–", "–", "–", "–"]
     assert rows[1][0] == "ConvLSTM (1 of 3 seeds)"
 
@@ -86,7 +88,7 @@ def test_scores_of_two_signatures_never_share_a_column(made: Plan, tmp_path: Pat
     finish(store, made, "persistence", 0, 80.0, version=2)
     (board,) = boards(made, store)
     assert board.headings == ["Model", "Params", "SSIM ↑", "MSE ↓ [2]", "MSE ↓ [3]", "Train s"]
-    persistence, convlstm = (row.texts(board.columns) for row in board.rows)
+    persistence, convlstm = board.texts
     assert persistence[3:5] == ["80.00", "–"]
     assert convlstm[3:5] == ["–", "31.00"]
     assert board.title == "moving_digits, protocol benchbench v1 and v2"
@@ -100,10 +102,55 @@ def test_perfect_frames_of_some_seeds_are_told_and_spoil_no_table(
     for seed, (value, perfect) in enumerate([(math.inf, 3), (20.0, 0), (math.inf, 1)]):
         finish(store, made, "ConvLSTM", seed, value, perfect=perfect)
     (board,) = boards(made, store)
-    assert board.rows[1].texts(board.columns)[3] == "inf"
-    assert board.notes[-1] == "Perfect frames, whose MSE is infinite: ConvLSTM 4."
+    assert board.texts[1][3] == "inf"
+    assert board.notes[-1] == "Frames whose MSE is infinite: ConvLSTM 4."
     for style in ("markdown", "csv", "latex", "html"):
         assert "inf" in render([board], style, title="tiny")
+
+
+def test_small_errors_keep_four_digits(made: Plan, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    finish(store, made, "ConvLSTM", 0, 0.31084)
+    finish(store, made, "persistence", 0, 1.2)
+    (board,) = boards(made, store)
+    assert [row[3] for row in board.texts] == ["1.2000", "0.3108"]
+    finish(store, made, "persistence", 0, 0.0)
+    (board,) = boards(made, store)
+    assert [row[2:4] for row in board.texts] == [["0.5000", "0.0000"], ["0.5000", "0.3108"]]
+
+
+def test_a_narrow_terminal_shows_every_number_whole(made: Plan, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for seed in range(3):
+        finish(store, made, "ConvLSTM", seed, 31.25 + seed)
+    (board,) = boards(made, store)
+    console = Console(width=40, file=io.StringIO(), force_terminal=True)
+    console.print(board.rich())
+    printed = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "…" not in printed
+    assert "32.25" in printed
+
+
+def test_finished_runs_without_scores_are_told(made: Plan, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for seed in range(3):
+        finish(store, made, "ConvLSTM", seed, 31.0)
+        shutil.rmtree(store.folder(made.runs[1 + seed].spec) / "scores")
+    (board,) = boards(made, store)
+    assert board.notes[-1] == (
+        "3 finished runs are not scored under benchbench; `bench run` scores them."
+    )
+
+
+def test_a_bar_in_a_label_does_not_break_a_markdown_table(
+    write_suite: Write, tmp_path: Path
+) -> None:
+    odd = plan(write_suite(), ["models.1.label='A | B [bold]'"])
+    (board,) = boards(odd, Store(tmp_path))
+    assert r"| A \| B [bold] (0 of 1 seeds) " in board.markdown()
+    console = Console(width=100, file=io.StringIO())
+    console.print(board.rich())
+    assert "A | B [bold]" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_runs_that_the_suite_does_not_ask_for_stay_out(
