@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +36,8 @@ def read(source: str) -> npt.NDArray[Any]:
         raise DataMissing(f"{path}: no such file") from None
     except IsADirectoryError:
         raise DataMissing(f"{path}: a folder, not an array of numpy") from None
+    except OSError as error:
+        raise DataMissing(f"{path}: cannot be read ({error.strerror or error})") from None
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DataMissing(f"{path}: not an array of numpy ({error})") from None
     if isinstance(loaded, np.ndarray):
@@ -43,10 +46,15 @@ def read(source: str) -> npt.NDArray[Any]:
         names = ", ".join(loaded.files)
         if not member and len(loaded.files) == 1:
             member = loaded.files[0]
+        if not loaded.files:
+            raise DataMissing(f"{path}: holds no array")
         if member not in loaded.files:
             asked = f"no array '{member}'" if member else "several arrays"
             raise DataMissing(f"{path}: {asked}; say {path}:NAME with one of {names}")
-        array: npt.NDArray[Any] = loaded[member]
+        try:
+            array: npt.NDArray[Any] = loaded[member]
+        except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise DataMissing(f"{path}: '{member}' is damaged ({error})") from None
         return array
 
 
@@ -67,7 +75,8 @@ def score(
         Unfit: the arrays cannot be scored; the message says why.
         DataMissing: a protocol's weight file is absent.
     """
-    if prediction.shape != target.shape or prediction.ndim not in (4, 5) or not prediction.size:
+    prediction, target = (x[:, :, None] if x.ndim == 4 else x for x in (prediction, target))
+    if prediction.shape != target.shape or prediction.ndim != 5 or not prediction.size:
         raise Unfit(
             f"prediction is {prediction.shape} and target {target.shape}; expected two equal "
             "shapes (N, T, C, H, W) or (N, T, H, W)"

@@ -10,9 +10,27 @@ import torch
 from benchbench.errors import DataMissing
 from benchbench.evaluate import evaluate
 from benchbench.protocol import Protocol
-from benchbench.record import NAME, read_record
+from benchbench.record import NAME, Record, read_record
 from benchbench.run import load_run
 from benchbench.summary import Summary, read_summary
+
+
+def require_finished(folders: Sequence[Path]) -> list[Record]:
+    """The records of runs.
+
+    Raises:
+        SchemaError: a record is damaged.
+        DataMissing: naming every run that is not finished.
+    """
+    records = [read_record(folder / NAME) for folder in folders]
+    found = [record for record in records if record is not None]
+    if len(found) < len(folders):
+        pairs = zip(folders, records, strict=True)
+        open_ = [str(folder) for folder, record in pairs if record is None]
+        raise DataMissing(
+            f"{', '.join(open_)}: not finished, there is no {NAME}; run it first, or leave it out"
+        )
+    return found
 
 
 def rescore(
@@ -34,8 +52,7 @@ def rescore(
         DataMissing: the run is not finished, or a file of it or a weight file is absent.
         Unfit: a protocol cannot score the run's data.
     """
-    if (record := read_record(folder / NAME)) is None:
-        raise DataMissing(f"{folder}: the run is not finished, it has no {NAME}; run it first")
+    (record,) = require_finished([folder])
     scores = folder / "scores"
     known = {
         protocol.name: read_summary(path)

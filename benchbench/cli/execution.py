@@ -163,16 +163,17 @@ def show_executor(
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def show_table(console: Console, planned: Plan, store: Store) -> None:
-    """Prints the leaderboard and writes its files."""
-    from benchbench.leaderboard import write
+def show_table(console: Console, planned: Plan, store: Store, *, write: bool = True) -> None:
+    """Prints the leaderboard, and writes its files unless told not to."""
+    from benchbench import leaderboard
     from benchbench.table import boards
 
     made = boards(planned, store)
-    folder = store.root / planned.suite.name
-    write(made, folder, title=planned.suite.name)
     for board in made:
         console.print(board.rich())
         for note in board.notes:
             console.print(f"  {note}", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"also in {folder}/leaderboard.md, .csv, .tex, .html", highlight=False)
+    if write:
+        folder = store.root / planned.suite.name
+        leaderboard.write(made, folder, title=planned.suite.name)
+        console.print(f"also in {folder}/leaderboard.md, .csv, .tex, .html", highlight=False)

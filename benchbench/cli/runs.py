@@ -94,14 +94,17 @@ def table(
         str, typer.Option("--format", help="rich, markdown, csv, latex or html.")
     ] = "rich",
 ) -> None:
-    """Print a suite's leaderboard from the runs that are done."""
+    """Print a suite's leaderboard from the runs that are done.
+
+    Writes its files as well, as `bench run` does, unless KEY=VALUE asks for another table.
+    """
     from benchbench.errors import SchemaError, nearest
     from benchbench.leaderboard import render
     from benchbench.table import boards
 
     planned, store = planned_suite(suite, overrides, results)
     if style == "rich":
-        show_table(plain_console(), planned, store)
+        show_table(plain_console(), planned, store, write=not overrides)
         return
     styles = ("markdown", "csv", "latex", "html")
     if style not in styles:

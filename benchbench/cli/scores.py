@@ -12,6 +12,8 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    import torch
+
     from benchbench.protocol import Protocol
     from benchbench.summary import Summary
 
@@ -123,8 +125,13 @@ def score(
         raise SchemaError("--range and --range-unknown contradict each other; give one")
     span = None if range_unknown else (data_range or (0.0, 1.0))
     asked = _asked(protocol)
-    if out is not None and out.exists() and not out.is_dir():
-        raise SchemaError(f"--out {out}: is a file; name a folder")
+    if out is not None:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise SchemaError(f"--out {out}: is a file; name a folder") from None
+        except OSError as error:
+            raise SchemaError(f"--out {out}: cannot be made ({error.strerror})") from None
     with contextlib.ExitStack() as stack:
         folder = out or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         summaries = arrays.score(
@@ -158,14 +165,13 @@ def rescore(
 
     Adds files to each run's scores and changes none.
     """
-    import torch
-
     from benchbench.record import Store
-    from benchbench.rescore import rescore
+    from benchbench.rescore import require_finished, rescore
 
     asked = _asked(protocol)
-    folders = [Store(results).find(run) for run in runs]
-    place = None if device is None else torch.device(device)
+    folders = list(dict.fromkeys(Store(results).find(run) for run in runs))
+    require_finished(folders)
+    place = _device(device)
     rows = []
     for folder in folders:
         with _progress(str(folder)) as watch:
@@ -184,9 +190,29 @@ def _progress(name: str) -> Iterator[Callable[[int, int], None]]:
 
     console = Console(stderr=True)
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bars:
+    shown = console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=not shown) as bars:
         task = bars.add_task(name, total=None)
         yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+def _device(name: str | None) -> torch.device | None:
+    """The device of a name, None for the best there is.
+
+    Raises:
+        SchemaError: no such device here.
+    """
+    import torch
+
+    from benchbench.errors import SchemaError
+
+    if name is None:
+        return None
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise SchemaError(f"--device {name}: cannot be used here ({reason})") from None
 
 
 def _asked(names: Iterable[str]) -> list[Protocol]:
@@ -197,6 +223,8 @@ def _asked(names: Iterable[str]) -> list[Protocol]:
 
 def _print_scores(rows: list[tuple[str, Summary]], as_json: bool) -> None:
     """A line a score; `rows` are where each summary is of, and the summary."""
+    from benchbench.summary import decimals
+
     if as_json:
         found = [({"run": run} if run else {}) | summary.plain() for run, summary in rows]
         typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
@@ -204,9 +232,10 @@ def _print_scores(rows: list[tuple[str, Summary]], as_json: bool) -> None:
     lines = []
     for run, summary in rows:
         for score in summary.scores.values():
-            value = f"{score.value:.{score.decimals}f}"
+            digits = decimals(score.decimals, score.better, [score.value])
+            value = f"{score.value:.{digits}f}"
             if score.infinite:
-                value += f" ({score.infinite} perfect)"
+                value += f" ({score.infinite} infinite)"
             line = (summary.protocol, score.metric, value, score.unit, score.signature)
             lines.append((*([run] if run else []), *line))
     headings = ("Protocol", "Metric", "Value", "Unit", "Signature")

@@ -102,6 +102,14 @@ def test_a_new_seed_or_protocol_is_all_that_is_computed_anew(
         for path in kept
         if "attempts" not in path.parts and path.name not in ("state.json", "log.txt")
     )
+    written = (results / "tiny" / "leaderboard.md").read_text()
+    assert (
+        "protocol openstl v1"
+        in bench("table", suite, "protocols=[openstl]", "--results", results).output
+    )
+    assert (results / "tiny" / "leaderboard.md").read_text() == written  # another table's
+    bench("table", suite, "--results", results)
+    assert "openstl" not in (results / "tiny" / "leaderboard.md").read_text()
 
 
 def test_a_dry_run_does_nothing(write_suite: Write, tmp_path: Path) -> None:

@@ -144,6 +144,42 @@ def test_score_names_files_that_are_missing_or_no_arrays(tmp_path: Path) -> None
         bench("score", tmp_path, tmp_path)
     with pytest.raises(SchemaError, match=r"--out .*text\.npy: is a file; name a folder"):
         bench("score", tmp_path, tmp_path, "--out", tmp_path / "text.npy")
+    with pytest.raises(SchemaError, match=r"--out .*text\.npy/in: cannot be made"):
+        bench("score", tmp_path, tmp_path, "--out", tmp_path / "text.npy" / "in")
+    with pytest.raises(DataMissing, match=r"text\.npy/x: cannot be read"):
+        bench("score", tmp_path / "text.npy" / "x", tmp_path / "text.npy")
+    np.savez(tmp_path / "none.npz")
+    with pytest.raises(DataMissing, match="holds no array"):
+        bench("score", tmp_path / "none.npz", tmp_path / "none.npz")
+    np.savez(tmp_path / "torn.npz", x=np.zeros((1, 1, 8, 8)))
+    whole = bytearray((tmp_path / "torn.npz").read_bytes())
+    whole[300] ^= 255
+    (tmp_path / "torn.npz").write_bytes(whole)
+    with pytest.raises(DataMissing, match=r"torn\.npz: 'x' is damaged"):
+        bench("score", tmp_path / "torn.npz", tmp_path / "torn.npz")
+
+
+def test_score_takes_one_of_the_two_without_the_axis_of_channels(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).random((2, 3, 1, 8, 8), dtype=np.float32)
+    np.save(tmp_path / "five.npy", x)
+    np.save(tmp_path / "four.npy", x[:, :, 0])
+    outputs = {
+        bench("score", tmp_path / f"{one}.npy", tmp_path / f"{other}.npy").output
+        for one in ("four", "five")
+        for other in ("four", "five")
+    }
+    assert len(outputs) == 1
+
+
+def test_small_errors_keep_four_digits_and_infinite_scores_are_counted(tmp_path: Path) -> None:
+    x = np.zeros((1, 2, 2, 32, 32), np.float32)
+    y = x.copy()
+    y[:, 1] = 0.01249
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", y)
+    output = bench("score", tmp_path / "x.npy", tmp_path / "y.npy", "-p", "openstl").output
+    assert " 0.1597 " in output  # 1024 x 2 x 0.01249² / 2 frames
+    assert "inf (1 infinite)" in output
 
 
 class Last(Predictor):
@@ -232,6 +268,20 @@ def test_runs_that_cannot_be_rescored_are_named(
 ) -> None:
     with pytest.raises(error, match=says):
         bench("rescore", run, "-p", "openstl", "--results", results)
+
+
+def test_all_runs_are_looked_at_before_the_first_is_predicted(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Last, "forward", lambda *_: pytest.fail("it predicted"))
+    with pytest.raises(DataMissing, match="seed2-fff000: not finished"):
+        bench("rescore", "abc", "fff", "abd", "-p", "openstl", "--results", results)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99"])
+def test_a_device_that_is_not_there_is_named(results: Path, device: str) -> None:
+    with pytest.raises(SchemaError, match=f"--device {device}: cannot be used here"):
+        bench("rescore", "abc", "-p", "openstl", "--results", results, "--device", device)
 
 
 def test_weights_that_are_missing_are_named_before_predicting(
