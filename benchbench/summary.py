@@ -39,12 +39,13 @@ class Score:
 def decimals(least: int, better: Better, values: Iterable[float]) -> int:
     """How many to print of values side by side: `least`, or more where errors are below 1.
 
-    Errors have the scale of the data, so the smallest keeps four digits: 0.3108, as TaxiBJ needs.
+    Errors have the scale of the data, so the smallest keeps four digits (TaxiBJ's 0.3108), as far
+    as 8 decimals show them.
     """
     errors = [abs(value) for value in values if value and math.isfinite(value)]
     if better == "higher" or not errors or min(errors) >= 1:
         return least
-    return max(least, 3 - math.floor(math.log10(min(errors))))
+    return max(least, min(8, 3 - math.floor(math.log10(min(errors)))))
 
 
 @dataclass(frozen=True)

@@ -82,10 +82,10 @@ class Row:
     done: int
     asked: int
 
-    def texts(self, decimals: Mapping[Column, int]) -> list[str]:
-        """The row as it is printed, from the decimals of each column."""
+    def texts(self, digits: Mapping[Column, int]) -> list[str]:
+        """The row as it is printed, from each column and its number of decimals."""
         note = "" if self.done == self.asked else f" ({self.done} of {self.asked} seeds)"
-        cells = [self.cells.get(column, Spread(())).text(n) for column, n in decimals.items()]
+        cells = [self.cells.get(column, Spread(())).text(n) for column, n in digits.items()]
         return [self.model + note, size(self.parameters), *cells, self.seconds.text(0)]
 
 
@@ -114,12 +114,11 @@ class Board:
     @property
     def texts(self) -> list[list[str]]:
         """The rows as they are printed."""
-        shown = {
-            column: decimals(column.decimals, column.better, means)
-            for column in self.columns
-            for means in [[row.cells[column].mean for row in self.rows if column in row.cells]]
-        }
-        return [row.texts(shown) for row in self.rows]
+        digits = {}
+        for column in self.columns:
+            means = [row.cells[column].mean for row in self.rows if column in row.cells]
+            digits[column] = decimals(column.decimals, column.better, means)
+        return [row.texts(digits) for row in self.rows]
 
     def frame(self) -> pd.DataFrame:
         """The table's texts."""

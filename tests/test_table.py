@@ -114,6 +114,9 @@ def test_small_errors_keep_four_digits(made: Plan, tmp_path: Path) -> None:
     finish(store, made, "persistence", 0, 1.2)
     (board,) = boards(made, store)
     assert [row[3] for row in board.texts] == ["1.2000", "0.3108"]
+    finish(store, made, "persistence", 0, 1e-20)
+    (board,) = boards(made, store)
+    assert [row[3] for row in board.texts] == ["0.00000000", "0.31084000"]
     finish(store, made, "persistence", 0, 0.0)
     (board,) = boards(made, store)
     assert [row[2:4] for row in board.texts] == [["0.5000", "0.0000"], ["0.5000", "0.3108"]]
