@@ -169,11 +169,12 @@ def show_table(console: Console, planned: Plan, store: Store, *, write: bool = T
     from benchbench.table import boards
 
     made = boards(planned, store)
+    folder = store.root / planned.suite.name
+    if write:  # before anything is printed: a reader that closes the pipe loses no file
+        leaderboard.write(made, folder, title=planned.suite.name)
     for board in made:
         console.print(board.rich())
         for note in board.notes:
             console.print(f"  {note}", highlight=False, markup=False, soft_wrap=True)
     if write:
-        folder = store.root / planned.suite.name
-        leaderboard.write(made, folder, title=planned.suite.name)
         console.print(f"also in {folder}/leaderboard.md, .csv, .tex, .html", highlight=False)
