@@ -15,7 +15,7 @@ from benchbench.clip import Clip
 from benchbench.folder import data_folder as data_folder
 
 if TYPE_CHECKING:
-    from benchbench.download import DataFile
+    from benchbench.data.download import DataFile
 
 SplitName = Literal["train", "val", "test"]
 

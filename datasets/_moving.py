@@ -11,10 +11,10 @@ from typing import Any, Literal
 import numpy as np
 
 from benchbench.clip import Clip
+from benchbench.data.download import DataFile, Watch, silent
+from benchbench.data.passport import fingerprint
 from benchbench.dataset import Split, SplitName, data_folder
-from benchbench.download import DataFile, Watch, silent
 from benchbench.errors import DataMissing, SchemaError
-from benchbench.passport import fingerprint
 
 from ._arrays import idx_images, inspect_idx, inspect_npz, mapped, unpack, unpacked
 from ._bouncing import GENERATOR, Bouncing, Images, Naming, check_counts, check_options

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from benchbench.clip import Clip
+from benchbench.data.download import DataFile, Watch, silent
+from benchbench.data.passport import fingerprint
 from benchbench.dataset import Dataset, Split, SplitName, data_folder
-from benchbench.download import DataFile, Watch, silent
 from benchbench.errors import DataMissing, SchemaError
-from benchbench.passport import fingerprint
 from benchbench.registry import register_dataset
 
 from ._arrays import inspect_npy

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchbench.clip import Clip
+from benchbench.data.download import DataFile, Watch, silent
+from benchbench.data.passport import fingerprint
 from benchbench.dataset import Dataset, Split, SplitName
-from benchbench.download import DataFile, Watch, silent
 from benchbench.errors import DataMissing
-from benchbench.passport import fingerprint
 from benchbench.registry import register_dataset
 
 from ._bouncing import GENERATOR, STREAMS, Bouncing, Images, Naming, check_counts, check_options

@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchbench.clip import Clip
+from benchbench.data.download import DataFile, Watch, silent
+from benchbench.data.passport import fingerprint
 from benchbench.dataset import Dataset, Split, SplitName, data_folder
-from benchbench.download import DataFile, Watch, silent
 from benchbench.errors import DataMissing, SchemaError
-from benchbench.passport import fingerprint
 from benchbench.registry import register_dataset
 
 from ._arrays import mapped

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import graphlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,39 +13,28 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ENGINE = sorted((ROOT / "benchbench").rglob("*.py"))
+PACKAGE = ROOT / "benchbench"
+ENGINE = sorted(PACKAGE.rglob("*.py"))
 HEAVY = {"torch", "pandas", "pyarrow", "skimage", "sklearn", "lpips", "matplotlib", "torchvision"}
 
 # What the files of models/ and datasets/ may use of the engine.
-MODELS_MAY = {"clip", "errors", "predictor", "recurrent", "registry", "sampling"}
-DATASETS_MAY = {
-    "atomic", "clip", "dataset", "download", "errors", "folder", "passport", "registry",
-}  # fmt: skip
-# Modules that `bench --help`, a plan or a table go through: nothing heavy when imported.
-LIGHT = [
-    "catalogue", "claim", "clip", "document", "errors", "leaderboard", "plan", "protocol",
-    "record", "registry", "resources", "spec", "suite", "summary", "table",
-]  # fmt: skip
-# The lower of each pair never imports the higher, wherever in the file.
-BELOW = {
-    "clip": {"registry", "predictor", "dataset", "plan", "run", "train"},
-    "errors": {"clip", "registry", "document", "plan"},
-    "document": {"suite", "plan", "registry"},
-    "spec": {"plan", "record", "run", "registry"},
-    "metrics": {"scoring", "evaluate", "run", "protocols", "record", "plan"},
-    "predictor": {"recurrent", "train", "run", "plan", "suite"},
-    "recurrent": {"train", "run", "plan", "suite"},
-    "sampling": {"predictor", "train", "suite"},
-    "registry": {"suite", "plan", "catalogue", "run", "train", "record"},
-    "suite": {"plan", "record", "run", "train", "executor", "cli", "table"},
-    "record": {"plan", "run", "train", "table", "executor", "cli"},
-    "train": {"run", "plan", "record", "executor", "cli", "table"},
-    "evaluate": {"run", "plan", "record", "train", "executor", "cli", "table"},
-    "run": {"executor", "cli", "table"},
-    "table": {"leaderboard", "run", "train", "executor", "cli"},
-    "leaderboard": {"plan", "record", "run", "train", "executor", "cli"},
-    "executor": {"cli", "table"},
+FACE = {"clip", "errors", "predictor", "recurrent", "registry", "sampling"}
+MAY = {
+    "models": FACE,
+    "datasets": {"clip", "errors", "dataset", "registry", "atomic", "folder", "data"},
 }
+# Each package may import those before it, wherever in the file; the root's files are one.
+ORDER = (
+    "", "data", "scoring", "protocols", "weights", "suite", "training", "run", "executor", "report",
+    "cli",
+)  # fmt: skip
+# Where `bench --help`, a plan, a status or a table goes through: nothing heavy when imported.
+LIGHT = (
+    "errors", "clip", "registry", "scoring.protocol", "scoring.summary", "suite", "run.claim",
+    "run.provenance", "run.record", "executor", "report", "cli",
+)  # fmt: skip
+# ... but for what only a process that does a run imports.
+AT_WORK = {"executor.worker"}
 
 
 @functools.cache
@@ -73,17 +63,33 @@ def _imports(path: Path) -> Iterator[str]:
 
 def of_engine(path: Path) -> set[str]:
     """First parts below `benchbench` of what a file imports of it."""
-    known = {p.stem for p in (ROOT / "benchbench").iterdir()}
     names = (name.split(".") for name in imports(path))
-    return {parts[1] for parts in names if parts[0] == "benchbench" and len(parts) > 1} & {
-        *known, "models", "datasets", "suites",
-    }  # fmt: skip
+    parts = {parts[1] for parts in names if parts[0] == "benchbench" and len(parts) > 1}
+    return {part for part in parts if "_" not in part[:1]}
 
 
-@pytest.mark.parametrize(("folder", "may"), [("models", MODELS_MAY), ("datasets", DATASETS_MAY)])
-def test_models_and_datasets_use_only_what_is_theirs_to_use(folder: str, may: set[str]) -> None:
+def name_of(path: Path) -> str:
+    """`scoring.rows`; a package's `__init__` has the package's name."""
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {name_of(path): path for path in ENGINE if path.parent != PACKAGE or path.stem[0] != "_"}
+
+
+def arrows(path: Path) -> set[str]:
+    """Modules of the engine that a file imports; a package's `__init__` only if it is named."""
+    below = (name.removeprefix("benchbench.") for name in imports(path))
+    return {name for name in below if name in MODULES and name != name_of(path)}
+
+
+def package(module: str) -> str:
+    return module.partition(".")[0] if (PACKAGE / module.partition(".")[0]).is_dir() else ""
+
+
+@pytest.mark.parametrize("folder", MAY)
+def test_models_and_datasets_use_only_what_is_theirs_to_use(folder: str) -> None:
     for path in (ROOT / folder).glob("*.py"):
-        assert of_engine(path) <= may, path.name
+        assert of_engine(path) <= MAY[folder], path.name
 
 
 def test_the_engine_knows_no_model_and_no_dataset_by_name() -> None:
@@ -91,12 +97,20 @@ def test_the_engine_knows_no_model_and_no_dataset_by_name() -> None:
         assert not of_engine(path) & {"models", "datasets"}, path
 
 
-@pytest.mark.parametrize("lower", BELOW)
-def test_arrows_point_downwards(lower: str) -> None:
-    place = ROOT / "benchbench" / lower
-    files = sorted(place.rglob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
-    for path in files:
-        assert not of_engine(path) & BELOW[lower], path
+def test_every_package_has_its_place_in_the_order() -> None:
+    assert {package(module) for module in MODULES} == set(ORDER)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_arrows_point_to_packages_before_ones_own(module: str) -> None:
+    place = ORDER.index(package(module))
+    above = {to for to in arrows(MODULES[module]) if ORDER.index(package(to)) > place}
+    assert not above, f"{module} imports {sorted(above)}"
+
+
+def test_there_is_no_circle_anywhere() -> None:
+    graph = {module: arrows(path) for module, path in MODULES.items()}
+    list(graphlib.TopologicalSorter(graph).static_order())  # raises a CycleError that names it
 
 
 def test_rich_is_in_the_command_line_and_the_progress_display_only() -> None:
@@ -106,9 +120,12 @@ def test_rich_is_in_the_command_line_and_the_progress_display_only() -> None:
             assert not any(name.split(".")[0] == "rich" for name in imports(path)), path
 
 
-def test_help_and_tables_load_nothing_heavy() -> None:
-    modules = ", ".join(f"benchbench.{name}" for name in [*LIGHT, "cli", "executor"])
-    code = f"import sys, {modules}; print(sorted({HEAVY!r} & set(sys.modules)))"
+def test_help_plans_and_tables_load_nothing_heavy() -> None:
+    modules = [name for name in MODULES if any(f"{name}.".startswith(f"{one}.") for one in LIGHT)]
+    faces = [name for name in MODULES if (PACKAGE / name / "__init__.py").is_file()]
+    light = sorted({*faces, *modules} - AT_WORK)
+    lines = "\n".join(f"import benchbench.{name}" for name in light if name)
+    code = f"import sys\n{lines}\nprint(sorted({HEAVY!r} & set(sys.modules)))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert answer.stdout.strip() == "[]", answer.stderr
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from benchbench.clip import Clip
+from benchbench.data.download import DataFile
+from benchbench.data.passport import clip_hash, file_hashes, ids_hash, prepare, reread
+from benchbench.data.sheet import FUTURE, contact_sheet, write_png
 from benchbench.dataset import Split, data_folder
-from benchbench.download import DataFile
 from benchbench.errors import DataMissing
-from benchbench.passport import clip_hash, file_hashes, ids_hash, prepare, reread
 from benchbench.registry import build_dataset
-from benchbench.sheet import FUTURE, contact_sheet, write_png
 
 
 def a_split(length: int | None = 3, channels: int = 1) -> Split:

@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchbench.cli import app
-from benchbench.plan import plan
+from benchbench.suite.plan import plan
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

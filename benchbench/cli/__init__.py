@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -43,9 +42,8 @@ def _root(
 
 
 # in the order in which `bench --help` lists their commands
-for _name in ("runs", "cluster", "scores", "zoo", "data", "weights"):
-    if (Path(__file__).parent / f"{_name}.py").exists():
-        app.add_typer(importlib.import_module(f"{__name__}.{_name}").app)
+for _name in ("runs", "status", "scores", "models", "datasets", "weights"):
+    app.add_typer(importlib.import_module(f"{__name__}.{_name}").app)
 
 
 def main() -> None:

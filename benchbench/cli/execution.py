@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from benchbench.executor import Executor
-    from benchbench.plan import Plan, Planned
-    from benchbench.record import Store
+    from benchbench.run.record import Store
+    from benchbench.suite.plan import Plan, Planned
 
 
 def _suites(incomplete: str) -> list[str]:
@@ -59,8 +59,8 @@ AnyCode = Annotated[
 def planned_suite(
     suite: Path, overrides: Sequence[str] | None, results: Path
 ) -> tuple[Plan, Store]:
-    from benchbench.plan import plan as make_plan
-    from benchbench.record import Store
+    from benchbench.run.record import Store
+    from benchbench.suite.plan import plan as make_plan
 
     return make_plan(suite_file(suite), overrides or ()), Store(results)
 
@@ -98,9 +98,9 @@ def execute(
     planned: Plan, todo: Sequence[Planned], store: Store, console: Console, how: How
 ) -> list[str]:
     """Runs or submits; how each ended."""
-    from benchbench.passport import prepare
-    from benchbench.progress import Display, watching
-    from benchbench.run import Settings
+    from benchbench.cli.progress import Display, watching
+    from benchbench.data.passport import prepare
+    from benchbench.run.execute import Settings
 
     with watching(console) as watch:
         prepare((source.dataset for source in planned.sources), watch)
@@ -165,8 +165,8 @@ def show_executor(
 
 def show_table(console: Console, planned: Plan, store: Store, *, write: bool = True) -> None:
     """Prints the leaderboard, and writes its files unless told not to."""
-    from benchbench import leaderboard
-    from benchbench.table import boards
+    from benchbench.report import leaderboard
+    from benchbench.report.table import boards
 
     made = boards(planned, store)
     folder = store.root / planned.suite.name

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from benchbench.plan import Plan
-    from benchbench.record import Store
+    from benchbench.run.record import Store
+    from benchbench.suite.plan import Plan
 
 from benchbench.cli.execution import (
     AnyCode,
@@ -99,8 +99,8 @@ def table(
     Writes its files as well, as `bench run` does, unless KEY=VALUE asks for another table.
     """
     from benchbench.errors import SchemaError, nearest
-    from benchbench.leaderboard import render
-    from benchbench.table import boards
+    from benchbench.report.leaderboard import render
+    from benchbench.report.table import boards
 
     planned, store = planned_suite(suite, overrides, results)
     if style == "rich":
@@ -132,8 +132,8 @@ def _show(console: Console, planned: Plan, store: Store) -> None:
 def _measure(suite: Path, overrides: Sequence[str] | None, results: Path) -> None:
     from rich.table import Table
 
-    from benchbench.measure import configurations, measure
-    from benchbench.run import Settings
+    from benchbench.run.execute import Settings
+    from benchbench.run.measure import configurations, measure
 
     planned, _ = planned_suite(suite, overrides, results)
     console = plain_console()

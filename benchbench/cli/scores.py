@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     import torch
 
-    from benchbench.protocol import Protocol
-    from benchbench.summary import Summary
+    from benchbench.scoring.protocol import Protocol
+    from benchbench.scoring.summary import Summary
 
 app = typer.Typer(no_args_is_help=True)
 protocols_app = typer.Typer(no_args_is_help=False)
@@ -118,8 +118,8 @@ def score(
     """
     import tempfile
 
-    from benchbench import arrays
     from benchbench.errors import SchemaError
+    from benchbench.scoring import arrays
 
     if data_range is not None and range_unknown:
         raise SchemaError("--range and --range-unknown contradict each other; give one")
@@ -165,8 +165,8 @@ def rescore(
 
     Adds files to each run's scores and changes none.
     """
-    from benchbench.record import Store
-    from benchbench.rescore import require_finished, rescore
+    from benchbench.run.record import Store
+    from benchbench.run.rescore import require_finished, rescore
 
     asked = _asked(protocol)
     folders = list(dict.fromkeys(Store(results).find(run) for run in runs))
@@ -223,7 +223,7 @@ def _asked(names: Iterable[str]) -> list[Protocol]:
 
 def _print_scores(rows: list[tuple[str, Summary]], as_json: bool) -> None:
     """A line a score; `rows` are where each summary is of, and the summary."""
-    from benchbench.summary import decimals
+    from benchbench.scoring.summary import decimals
 
     if as_json:
         found = [({"run": run} if run else {}) | summary.plain() for run, summary in rows]

@@ -33,8 +33,8 @@ def sources(
     from rich.console import Console
     from rich.table import Table
 
-    from benchbench.certificate import sources as sources_of
     from benchbench.registry import MODELS
+    from benchbench.weights.certificate import sources as sources_of
 
     shown = Table()
     for column in ("Model", "Source", "What it is", "Options set, or why it is refused"):
@@ -75,7 +75,7 @@ def import_(
     set; an option given here wins.
     """
     from benchbench.registry import MODELS
-    from benchbench.weights import import_reference, save
+    from benchbench.weights.files import import_reference, save
 
     imported, loaded = import_reference(model, source, file, _clip(clip), _options(option))
     save(out, imported)
@@ -108,8 +108,8 @@ def _clip(text: str) -> Clip:
 
 
 def _options(given: list[str] | None) -> dict[str, Any]:
-    from benchbench.document import value_of
     from benchbench.errors import SchemaError
+    from benchbench.suite.document import value_of
 
     options: dict[str, Any] = {}
     for each in given or ():

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from benchbench.plan import Planned
-from benchbench.record import Store
+from benchbench.run.record import Store
+from benchbench.suite.plan import Planned
 
 if TYPE_CHECKING:
-    from benchbench.run import Settings
+    from benchbench.run.execute import Settings
 
 Event = dict[str, Any]
 """What a run reports: its `phase` (train, test, held, …) and the phase's numbers."""

@@ -6,11 +6,11 @@ import os
 import signal
 from collections.abc import Sequence
 
-from benchbench.claim import file_clock, here, latest
-from benchbench.executor import cluster
+from benchbench.executor import squeue
 from benchbench.executor.job import CANCELLED
 from benchbench.executor.standing import Standing
-from benchbench.record import Store
+from benchbench.run.claim import file_clock, here, latest
+from benchbench.run.record import Store
 
 LIVE = ("running", "starting", "waiting", "requeued")
 
@@ -22,8 +22,8 @@ def cancel(standings: Sequence[Standing], store: Store) -> list[Standing]:
         Unreachable: the scheduler does not answer.
     """
     live = [each for each in standings if each.state in LIVE]
-    queue = cluster.queue() if any(each.job for each in live) else {}
-    cluster.cancel([each.job for each in live if each.job in queue])
+    queue = squeue.queue() if any(each.job for each in live) else {}
+    squeue.cancel([each.job for each in live if each.job in queue])
     gone = []
     for each in live:
         folder = store.folder(each.planned.spec)

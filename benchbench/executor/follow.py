@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from benchbench.executor import Outcome, Watch, cluster
+from benchbench.executor import Outcome, Watch, squeue
 from benchbench.executor.job import Job, stopping
 from benchbench.executor.standing import Standing, read_state, stand
-from benchbench.record import Store
+from benchbench.run.record import Store
 
 LOOK_SECONDS = 2.0
 """Least time between two looks at the files of all runs."""
@@ -26,7 +26,7 @@ def follow(
     """Outcomes as the runs end; Ctrl-C ends the watching and not the runs."""
     left = {job.planned.spec.key: job for job in jobs}
     missing: dict[str, float] = {}
-    queue, asked, wait = cluster.queue(), time.monotonic(), ASK_SECONDS[0]
+    queue, asked, wait = squeue.queue(), time.monotonic(), ASK_SECONDS[0]
     with stopping() as stop:
         while left and not stop():
             began = time.monotonic()
@@ -50,8 +50,8 @@ def follow(
 
 def _queue(before: dict[str, Any], say: Callable[[str], None]) -> dict[str, Any]:
     try:
-        return cluster.queue()
-    except cluster.Unreachable as error:
+        return squeue.queue()
+    except squeue.Unreachable as error:
         say(f"{error}; asking again")
         return before
 

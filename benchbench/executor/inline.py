@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from benchbench.executor import Event, Outcome, Watch
 from benchbench.executor.job import Job, stopping, work
 from benchbench.executor.turns import Turns
-from benchbench.plan import Planned
-from benchbench.record import Store
+from benchbench.run.record import Store
+from benchbench.suite.plan import Planned
 
 if TYPE_CHECKING:
-    from benchbench.run import Settings
+    from benchbench.run.execute import Settings
 
 
 class Inline:

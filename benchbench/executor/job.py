@@ -18,15 +18,15 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from benchbench.atomic import write_text
-from benchbench.claim import Claim, Held
 from benchbench.errors import BenchError, RunFailed
 from benchbench.executor import Event, Outcome
-from benchbench.plan import Planned
-from benchbench.provenance import about, digest
-from benchbench.record import Store
+from benchbench.run.claim import Claim, Held
+from benchbench.run.provenance import about, digest
+from benchbench.run.record import Store
+from benchbench.suite.plan import Planned
 
 if TYPE_CHECKING:
-    from benchbench.run import Settings
+    from benchbench.run.execute import Settings
 
 log = logging.getLogger("benchbench")
 
@@ -102,8 +102,8 @@ def _attempt(
     """The run itself, once the folder is ours."""
     import torch
 
-    from benchbench.run import Run
-    from benchbench.train import Interrupted
+    from benchbench.run.execute import Run
+    from benchbench.training.trainer import Interrupted
 
     state = StateFile(job.folder / "state.json")
 

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from benchbench.atomic import write_text
-from benchbench.executor.cluster import Queued
+from benchbench.executor.squeue import Queued
 
 FOLDER = "slurm"
 FILE = "submission.json"

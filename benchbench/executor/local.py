@@ -20,13 +20,13 @@ import benchbench
 from benchbench.executor import Outcome, Watch
 from benchbench.executor.job import Job, stopping
 from benchbench.executor.turns import Turns
-from benchbench.plan import Planned
-from benchbench.provenance import digest
-from benchbench.record import Store
-from benchbench.resources import Local as Shares
+from benchbench.run.provenance import digest
+from benchbench.run.record import Store
+from benchbench.suite.plan import Planned
+from benchbench.suite.resources import Local as Shares
 
 if TYPE_CHECKING:
-    from benchbench.run import Settings
+    from benchbench.run.execute import Settings
 
 DEATHS = 3
 """Workers that may die at one run before it counts as failed."""

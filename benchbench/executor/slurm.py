@@ -15,18 +15,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from benchbench.claim import Claim, Held, file_clock, latest
 from benchbench.errors import BenchError, SchemaError
-from benchbench.executor import Outcome, Watch, cluster, follow
+from benchbench.executor import Outcome, Watch, follow, squeue
 from benchbench.executor.job import Job
 from benchbench.executor.ledger import FOLDER, Submission, entrusted
 from benchbench.executor.local import search_path
 from benchbench.executor.slurm_job import SlurmJob
 from benchbench.executor.standing import leaving, vanished
-from benchbench.plan import Planned
-from benchbench.provenance import digest
-from benchbench.record import Store
-from benchbench.resources import Slurm as Request
+from benchbench.run.claim import Claim, Held, file_clock, latest
+from benchbench.run.provenance import digest
+from benchbench.run.record import Store
+from benchbench.suite.plan import Planned
+from benchbench.suite.resources import Slurm as Request
 
 T = TypeVar("T")
 
@@ -86,7 +86,7 @@ class Slurm:
 
     def submit(self, jobs: dict[str, Job], store: Store) -> Generator[Outcome, None, list[Job]]:
         """Submits what neither is in the queue nor held; gives the held ones back."""
-        queue = cluster.queue()
+        queue = squeue.queue()
         known = entrusted(store.root, queue)
         now = file_clock(store.root)
         fresh: list[Job] = []
@@ -238,8 +238,8 @@ def arrays(runs: Sequence[Planned]) -> list[str]:
 def largest() -> int:
     """Most elements of one array."""
     try:
-        return cluster.largest_array()
-    except cluster.Unreachable as error:
+        return squeue.largest_array()
+    except squeue.Unreachable as error:
         logging.getLogger(__name__).warning("%s; taking arrays of 1000", error)
         return 1000
 

@@ -20,8 +20,8 @@ from types import FrameType
 from typing import Any
 
 from benchbench.errors import RunFailed
-from benchbench.executor.cluster import preempted
 from benchbench.executor.job import Job, StateFile, work
+from benchbench.executor.squeue import preempted
 
 HELD_SECONDS = 300.0
 """How long a job waits for another process to let go of its run: the stale limit and more."""

@@ -9,15 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from benchbench.claim import Attempt, file_clock, latest
-from benchbench.executor import cluster
+from benchbench.executor import squeue
 from benchbench.executor.job import CANCELLED, Job
 from benchbench.executor.ledger import Entrusted, entrusted, tail
-from benchbench.record import Store
+from benchbench.run.claim import Attempt, file_clock, latest
+from benchbench.run.record import Store
 
 if TYPE_CHECKING:
-    from benchbench.executor.cluster import Queued
-    from benchbench.plan import Planned
+    from benchbench.executor.squeue import Queued
+    from benchbench.suite.plan import Planned
 
 State = Literal[
     "done",
@@ -151,7 +151,7 @@ def _explained(standings: list[Standing]) -> list[Standing]:
     jobs = [each.job for each in standings if each.dead and each.job is not None]
     if not jobs:
         return standings
-    endings = cluster.endings(jobs)
+    endings = squeue.endings(jobs)
     return [
         replace(each, detail=f"{each.detail} ({endings[each.job]})")
         if each.dead and each.job in endings
@@ -176,8 +176,6 @@ def read_state(folder: Path) -> dict[str, Any]:
 
 def progress(state: dict[str, Any]) -> str:
     """`step 40/100, loss 0.02, 3m left, on node7`."""
-    from benchbench.progress import clock
-
     where = f"on {state['host']}" if "host" in state else ""
     if state.get("phase") == "test":
         return f"testing {state['done']}/{state['of']}, {where}"
@@ -195,3 +193,11 @@ def progress(state: dict[str, Any]) -> str:
 def step(state: dict[str, Any]) -> str:
     """`step 40/100`, empty before the first."""
     return f"step {state['step']}/{state['steps']}" if "step" in state else ""
+
+
+def clock(seconds: float) -> str:
+    """`45s`, `12m`, `3h20m`."""
+    if seconds < 100:
+        return f"{seconds:.0f}s"
+    minutes = round(seconds / 60)
+    return f"{minutes}m" if minutes < 100 else f"{minutes // 60}h{minutes % 60:02d}m"

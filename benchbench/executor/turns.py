@@ -7,9 +7,9 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from benchbench.claim import file_clock, latest
 from benchbench.executor import Outcome, Watch
 from benchbench.executor.job import Job
+from benchbench.run.claim import file_clock, latest
 
 LOOK_SECONDS = 1.0
 """Least time between two looks at the runs that others hold."""

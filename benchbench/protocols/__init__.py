@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchbench.errors import SchemaError, UnknownName, nearest
-from benchbench.protocol import Protocol
+from benchbench.scoring.protocol import Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,6 +69,6 @@ def score(
             without a declared range, or the frames do not suit the protocol.
         DataMissing: a weight file is absent.
     """
-    from benchbench.scoring import score_arrays
+    from benchbench.scoring.score import score_arrays
 
     return score_arrays([get(name)], prediction, target, span=span)[name]

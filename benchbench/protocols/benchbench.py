@@ -1,6 +1,6 @@
 """The recommended protocol: all explicit, nothing lost, a better frame never scores worse."""
 
-from benchbench.protocol import Protocol, absolute, psnr, root, squared, ssim
+from benchbench.scoring.protocol import Protocol, absolute, psnr, root, squared, ssim
 
 PROTOCOLS = (
     Protocol(

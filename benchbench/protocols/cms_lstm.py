@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from benchbench.protocol import Metric, Protocol, absolute, psnr, sharpness, squared, ssim
+from benchbench.scoring.protocol import Metric, Protocol, absolute, psnr, sharpness, squared, ssim
 
 SOURCE = "github.com/czh-98/CMS-LSTM, utils.py {} (6dfcd19), with scikit-image 0.17.2"
 

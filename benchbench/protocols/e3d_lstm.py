@@ -1,6 +1,6 @@
 """E3D-LSTM's evaluation in TensorFlow, `src/trainer.py test`, whose SSIM is commented out."""
 
-from benchbench.protocol import Protocol, psnr, squared
+from benchbench.scoring.protocol import Protocol, psnr, squared
 
 PROTOCOLS = (
     Protocol(

@@ -1,6 +1,6 @@
 """LPIPS as its package means it: frames in [-1, 1], grey repeated to three channels."""
 
-from benchbench.protocol import Protocol, lpips
+from benchbench.scoring.protocol import Protocol, lpips
 
 PROTOCOLS = tuple(
     Protocol(

@@ -1,6 +1,6 @@
 """MIM's evaluation in TensorFlow, `src/trainer.py test`."""
 
-from benchbench.protocol import Protocol, absolute, psnr, sharpness, squared, ssim
+from benchbench.scoring.protocol import Protocol, absolute, psnr, sharpness, squared, ssim
 
 PROTOCOLS = (
     Protocol(

@@ -1,6 +1,6 @@
 """OpenSTL's evaluation, `metric`, as it computed until scikit-image 0.20 broke its SSIM."""
 
-from benchbench.protocol import Protocol, absolute, psnr, root, squared, ssim
+from benchbench.scoring.protocol import Protocol, absolute, psnr, root, squared, ssim
 
 PROTOCOLS = (
     Protocol(

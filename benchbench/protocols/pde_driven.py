@@ -1,6 +1,6 @@
 """PDE-Driven Spatiotemporal Disentanglement's evaluation: everything averaged."""
 
-from benchbench.protocol import Protocol, psnr, squared
+from benchbench.scoring.protocol import Protocol, psnr, squared
 
 PROTOCOLS = (
     Protocol(

@@ -1,6 +1,6 @@
 """PhyDNet's evaluation, `main.py evaluate`: nothing clipped, channels averaged."""
 
-from benchbench.protocol import Protocol, absolute, squared, ssim
+from benchbench.scoring.protocol import Protocol, absolute, squared, ssim
 
 PROTOCOLS = (
     Protocol(

@@ -1,6 +1,6 @@
 """PredRNN's evaluation in PyTorch, `core/trainer.py test`; its LPIPS as a protocol of its own."""
 
-from benchbench.protocol import Protocol, lpips, psnr, squared, ssim
+from benchbench.scoring.protocol import Protocol, lpips, psnr, squared, ssim
 
 SOURCE = "github.com/thuml/predrnn-pytorch, core/trainer.py test (49d3b0f)"
 DROPPED = (

@@ -1,6 +1,6 @@
 """PredRNN++'s evaluation in TensorFlow, `train.py`."""
 
-from benchbench.protocol import Protocol, absolute, psnr, sharpness, squared, ssim
+from benchbench.scoring.protocol import Protocol, absolute, psnr, sharpness, squared, ssim
 
 PROTOCOLS = (
     Protocol(

@@ -1,6 +1,6 @@
 """SimVP's evaluation, `API/metrics.py metric`, whose PSNR wraps around in 8 bits."""
 
-from benchbench.protocol import Protocol, absolute, squared, ssim, wrapped_psnr
+from benchbench.scoring.protocol import Protocol, absolute, squared, ssim, wrapped_psnr
 
 PROTOCOLS = (
     Protocol(

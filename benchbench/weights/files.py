@@ -19,11 +19,11 @@ import torch
 from torch import Tensor
 
 from benchbench.atomic import replacing
-from benchbench.certificate import find_source, options_for
 from benchbench.clip import Clip
 from benchbench.errors import DataMissing, SchemaError
 from benchbench.predictor import Predictor
 from benchbench.registry import MODELS, build_model
+from benchbench.weights.certificate import find_source, options_for
 from benchbench.weights.reference import Loaded, load_reference, place
 from benchbench.weights.sizes import sizes_of
 

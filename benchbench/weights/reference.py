@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchbench.certificate import Rule, Source, find_source
 from benchbench.errors import SchemaError
 from benchbench.predictor import Predictor
+from benchbench.weights.certificate import Rule, Source, find_source
 from benchbench.weights.sizes import belongs_to, sizes_of
 
 # what the sources call the two tensors of a convolution or norm

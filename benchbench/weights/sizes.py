@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from benchbench.certificate import Source, sources
 from benchbench.registry import MODELS
+from benchbench.weights.certificate import Source, sources
 
 # the convolution of h, or of x and h together, in our recurrent cells
 _OF_H = re.compile(r"stack\.cells\.(\d+)\.(?:cell\.|step\.)*(of_h|of_xh)\.(0|1|conv|norm)\.weight")

@@ -66,8 +66,8 @@ def measure(sequences: int, workers: int) -> None:
     from benchbench import protocols
     from benchbench.clip import Clip
     from benchbench.dataset import Split
-    from benchbench.evaluate import evaluate
     from benchbench.predictor import Predictor
+    from benchbench.scoring.evaluate import evaluate
 
     class Noise(Predictor):
         def forward(self, context, horizon):  # type: ignore[no-untyped-def]

@@ -17,7 +17,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from benchbench.cli import app
-from benchbench.train import Trainer
+from benchbench.training.trainer import Trainer
 
 Write = Callable[..., Path]
 

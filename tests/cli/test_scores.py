@@ -12,15 +12,16 @@ import yaml
 from torch import Tensor
 from typer.testing import CliRunner, Result
 
-from benchbench import protocols, rescore
+from benchbench import protocols
 from benchbench.cli.scores import app
 from benchbench.clip import Clip
 from benchbench.dataset import Split
 from benchbench.errors import BenchError, DataMissing, SchemaError, Unfit, UnknownName
 from benchbench.predictor import Predictor, Progress
-from benchbench.record import Record
-from benchbench.spec import RunSpec
-from benchbench.summary import read_summaries
+from benchbench.run import rescore
+from benchbench.run.record import Record
+from benchbench.scoring.summary import read_summaries
+from benchbench.suite.spec import RunSpec
 
 CLIP = Clip(channels=1, height=16, width=16, context=2, horizon=3)
 

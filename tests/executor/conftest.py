@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from benchbench.plan import Plan, plan
+from benchbench.suite.plan import Plan, plan
 
 SUITE: dict[str, Any] = {
     "datasets": [

@@ -20,12 +20,12 @@ import pandas as pd
 import pytest
 import torch
 
-from benchbench.claim import Attempt, attempts, file_clock, latest
 from benchbench.executor.inline import Inline
 from benchbench.executor.local import search_path
-from benchbench.plan import Plan
-from benchbench.record import Store
-from benchbench.run import Settings
+from benchbench.run.claim import Attempt, attempts, file_clock, latest
+from benchbench.run.execute import Settings
+from benchbench.run.record import Store
+from benchbench.suite.plan import Plan
 
 SEED = 6
 FAULTS = 20

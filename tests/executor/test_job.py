@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import torch
 
-from benchbench import claim, record
-from benchbench.claim import Claim, attempts
 from benchbench.executor.job import CANCELLED, Job, work
-from benchbench.plan import Plan
-from benchbench.provenance import digest
-from benchbench.record import Store
-from benchbench.run import Run, Settings
+from benchbench.run import claim, record
+from benchbench.run.claim import Claim, attempts
+from benchbench.run.execute import Run, Settings
+from benchbench.run.provenance import digest
+from benchbench.run.record import Store
+from benchbench.suite.plan import Plan
 
 MakePlan = Callable[..., Plan]
 

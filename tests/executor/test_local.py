@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 import torch
 
-from benchbench.claim import Claim, attempts
 from benchbench.executor import Outcome
 from benchbench.executor.inline import Inline
 from benchbench.executor.local import Local, Slot, search_path, slots
-from benchbench.plan import Plan, Planned
-from benchbench.record import Store
-from benchbench.resources import Local as Shares
-from benchbench.run import Settings
+from benchbench.run.claim import Claim, attempts
+from benchbench.run.execute import Settings
+from benchbench.run.record import Store
+from benchbench.suite.plan import Plan, Planned
+from benchbench.suite.resources import Local as Shares
 
 MakePlan = Callable[..., Plan]
 

@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from benchbench.claim import Claim
 from benchbench.errors import SchemaError
-from benchbench.executor.cluster import Queued, Unreachable, endings, preempted, queue
 from benchbench.executor.job import CANCELLED
 from benchbench.executor.ledger import entrusted, submissions
 from benchbench.executor.slurm import Refused, Slurm, arrays, split
-from benchbench.plan import Plan
-from benchbench.provenance import digest
-from benchbench.record import Store
-from benchbench.run import Settings
+from benchbench.executor.squeue import Queued, Unreachable, endings, preempted, queue
+from benchbench.run.claim import Claim
+from benchbench.run.execute import Settings
+from benchbench.run.provenance import digest
+from benchbench.run.record import Store
+from benchbench.suite.plan import Plan
 
 MakePlan = Callable[..., Plan]
 

@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 import torch
 
-from benchbench.claim import Claim, attempts
 from benchbench.errors import RunFailed
 from benchbench.executor import slurm_job
 from benchbench.executor.follow import read_state
 from benchbench.executor.job import Job
 from benchbench.executor.slurm_job import SlurmJob
-from benchbench.plan import Plan
-from benchbench.record import Store
-from benchbench.run import Settings
-from benchbench.train import Trainer
+from benchbench.run.claim import Claim, attempts
+from benchbench.run.execute import Settings
+from benchbench.run.record import Store
+from benchbench.suite.plan import Plan
+from benchbench.training.trainer import Trainer
 
 
 class Handler:

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from benchbench.claim import FOLDER, STALE_SECONDS, identity
 from benchbench.executor import standing
-from benchbench.executor.cluster import Queued
 from benchbench.executor.job import CANCELLED, Job, StateFile, work
 from benchbench.executor.ledger import Submission, entrusted, tail
+from benchbench.executor.squeue import Queued
 from benchbench.executor.standing import Standing, progress, stand
-from benchbench.plan import Plan
-from benchbench.record import Store
-from benchbench.run import Settings
+from benchbench.run.claim import FOLDER, STALE_SECONDS, identity
+from benchbench.run.execute import Settings
+from benchbench.run.record import Store
+from benchbench.suite.plan import Plan
 
 TRAIN = {"phase": "train", "step": 40, "steps": 100, "loss": 0.25, "validation": None}
 
@@ -190,7 +190,7 @@ def test_an_old_submission_does_not_speak_for_a_later_attempt(case: Case) -> Non
 def test_the_accounts_tell_why_a_job_died(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     case.submitted(None)
     case.attempt(alive=False)
-    monkeypatch.setattr(standing.cluster, "endings", lambda jobs: {jobs[0]: "OUT_OF_MEMORY"})
+    monkeypatch.setattr(standing.squeue, "endings", lambda jobs: {jobs[0]: "OUT_OF_MEMORY"})
     assert case.told == "failed: killed at its start (OUT_OF_MEMORY)"
 
 

@@ -12,7 +12,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchbench.certificate import find_source
 from benchbench.clip import Clip
 from benchbench.models._blocks import ContextEmbedding, Conv, SpatiotemporalExpression, wrap
 from benchbench.models.convlstm import ConvLSTMCell
@@ -24,8 +23,8 @@ from benchbench.models.sa_convlstm import (
 )
 from benchbench.recurrent import State
 from benchbench.registry import build_model
-from benchbench.weights import load_reference, options_for
-from benchbench.weights.reference import place
+from benchbench.weights.certificate import find_source, options_for
+from benchbench.weights.reference import load_reference, place
 
 HERE = Path(__file__).parents[1] / "goldens" / "models"
 

@@ -22,7 +22,8 @@ from benchbench.clip import Clip
 from benchbench.predictor import Criterion, Predictor, Progress
 from benchbench.recurrent import Recurrent, State, fold
 from benchbench.registry import build_model
-from benchbench.weights import Loaded, load_reference, options_for
+from benchbench.weights.certificate import options_for
+from benchbench.weights.reference import Loaded, load_reference
 
 HERE = Path(__file__).parents[1] / "goldens" / "models"
 

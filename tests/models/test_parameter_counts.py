@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from benchbench.certificate import Count, certificate
 from benchbench.clip import Clip
 from benchbench.predictor import Predictor
 from benchbench.registry import MODELS, build_model
+from benchbench.weights.certificate import Count, certificate
 
 CERTIFIED = [
     (name, count)

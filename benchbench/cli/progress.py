@@ -1,0 +1,169 @@
+"""What a person sees while runs go on: live bars in a terminal, plain lines in a file."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from benchbench.executor import Event, Outcome
+from benchbench.executor.standing import clock
+from benchbench.suite.plan import Planned
+
+if TYPE_CHECKING:
+    from benchbench.data.download import Watch
+
+LINE_SECONDS = 10.0
+"""Least time between two lines on one run where the output is not a terminal."""
+
+
+class Display:
+    """Shows events and outcomes of `total` runs.
+
+    Args:
+        console: where to; a terminal gets live bars, anything else a line now and then.
+        total: runs to do.
+    """
+
+    def __init__(self, console: Console, total: int) -> None:
+        self.console = console
+        self.total = total
+        self.ended = 0
+        self.started: dict[str, tuple[float, int]] = {}
+        self.printed: dict[str, float] = {}
+        self.tasks: dict[str, TaskID] = {}
+        self.live = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[what]}"),
+            TimeElapsedColumn(),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
+        self.overall = self.live.add_task("[bold]runs", total=total, what=f"0/{total} done")
+
+    def __enter__(self) -> Display:
+        self.live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.live.stop()
+
+    def event(self, planned: Planned, event: Event) -> None:
+        """Shows where one run stands."""
+        key = planned.spec.key
+        done, of = _share(event)
+        what = self._describe(key, event)
+        if self.console.is_terminal:
+            if key not in self.tasks:
+                self.tasks[key] = self.live.add_task(title(planned), total=of, what="")
+            self.live.update(self.tasks[key], completed=done, total=of, what=what)
+        elif what and time.monotonic() - self.printed.get(key, 0.0) >= LINE_SECONDS:
+            self.printed[key] = time.monotonic()
+            self._line(f"  {title(planned)}: {what}")
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Notes that a run has ended, for better or worse."""
+        self.ended += outcome.status == "done"
+        key = outcome.planned.spec.key
+        if key in self.tasks:
+            self.live.remove_task(self.tasks.pop(key))
+        self.live.update(self.overall, completed=self.ended, what=f"{self.ended}/{self.total} done")
+        if outcome.status == "submitted":
+            return  # the executor has said what it submitted
+        if outcome.status == "done":
+            self._line(f"done {self.ended}/{self.total}: {title(outcome.planned)}")
+        else:
+            message = f"{outcome.status}: {title(outcome.planned)}: {outcome.message}"
+            self._line(f"{message}; log: {outcome.log}")
+
+    def say(self, text: str) -> None:
+        """A line among the bars."""
+        self._line(text)
+
+    def _line(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def _describe(self, key: str, event: Event) -> str:
+        if event["phase"] == "train":
+            loss = f"loss {event['loss']:.4g}"
+            seen = event["validation"]
+            validation = "" if seen is None else f", val MSE {seen:.4g}"
+            left = f", {self._left(key, event)} left"
+            return f"step {event['step']}/{event['steps']}, {loss}{validation}{left}"
+        if event["phase"] == "test":
+            return f"testing {event['done']}/{event['of']}"
+        return f"held by another: {event['message']}" if event["phase"] == "held" else ""
+
+    def _left(self, key: str, event: Event) -> str:
+        now, step = time.monotonic(), event["step"]
+        since, first = self.started.setdefault(key, (now, step))
+        if step == first:
+            return "?"
+        return clock((now - since) / (step - first) * (event["steps"] - step))
+
+
+def title(planned: Planned) -> str:
+    """`ConvLSTM on moving_digits, seed 0`."""
+    return f"{planned.model} on {planned.dataset}, seed {planned.spec.seed}"
+
+
+def _share(event: dict[str, Any]) -> tuple[int | None, int | None]:
+    if event["phase"] == "train":
+        return event["step"], event["steps"]
+    if event["phase"] == "test":
+        return event["done"], event["of"]
+    return None, None
+
+
+@contextlib.contextmanager
+def watching(console: Console) -> Iterator[Watch]:
+    """A bar for each transfer on a terminal, a line for each tenth of it elsewhere."""
+    if not console.is_terminal:
+        yield _tenths(console)
+        return
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress("{task.description}", *columns, console=console) as bars:
+        tasks: dict[str, Any] = {}
+
+        def watch(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = bars.add_task(name)
+            bars.update(tasks[name], completed=done, total=total or None)
+
+        yield watch
+
+
+def _tenths(console: Console) -> Watch:
+    said: dict[str, int] = {}
+
+    def watch(name: str, done: int, total: int) -> None:
+        tenth = 10 * done // total if total else 0
+        if tenth != said.get(name):
+            said[name] = tenth
+            of = f"{tenth * 10:3} % of {total / 1e6:.1f} MB" if total else "begun"
+            console.print(f"{name}: {of}", highlight=False, soft_wrap=True)
+
+    return watch

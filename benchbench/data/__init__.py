@@ -1,0 +1,1 @@
+"""Files of datasets: download, checksums, archives, passports, contact sheets."""

@@ -1,0 +1,1 @@
+"""Records to the tables that people read."""

@@ -1,0 +1,245 @@
+"""One run, from its spec to its record: seed, build, train, score the test set once, write."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import yaml
+from torch.utils.data import DataLoader
+
+from benchbench import protocols, registry
+from benchbench.atomic import replacing, write_text
+from benchbench.dataset import Dataset
+from benchbench.errors import DataMissing
+from benchbench.precision import autocast
+from benchbench.predictor import Predictor
+from benchbench.run import predictions
+from benchbench.run.provenance import provenance
+from benchbench.run.record import Record, Store
+from benchbench.scoring.evaluate import evaluate
+from benchbench.suite.plan import Planned
+from benchbench.suite.schema import Suite, Train
+from benchbench.suite.spec import RunSpec
+from benchbench.training import checkpoint
+from benchbench.training.trainer import Interrupted, Report, Result, Trainer
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run needs besides its spec; none of it changes a number."""
+
+    protocols: tuple[str, ...] = ("benchbench",)
+    checkpoint_every: int = 500
+    workers: int = 0
+    test_batch: int = 16
+    store_predictions: bool = False
+
+    @classmethod
+    def of(cls, suite: Suite) -> Settings:
+        """The settings a suite gives its runs."""
+        return cls(
+            tuple(suite.protocols),
+            suite.checkpoint_every,
+            suite.workers,
+            suite.test_batch,
+            suite.store_predictions,
+        )
+
+
+@dataclass(frozen=True)
+class Run:
+    """One planned run on one device.
+
+    Args:
+        report: called with what happens, as dicts with `phase` and its numbers.
+        stop: asked between training iterations; True makes a checkpoint and raises Interrupted.
+    """
+
+    planned: Planned
+    store: Store
+    settings: Settings
+    device: torch.device
+    report: Report
+    stop: Callable[[], bool] = lambda: False
+
+    @property
+    def spec(self) -> RunSpec:
+        """All that decides the numbers."""
+        return self.planned.spec
+
+    @property
+    def folder(self) -> Path:
+        """Where it leaves what it makes."""
+        return self.store.folder(self.spec)
+
+    def execute(self) -> None:
+        """Brings the run to its record and its scores to the protocols asked; nothing twice.
+
+        Raises:
+            RunFailed: the run cannot be finished; its folder stays for the next attempt.
+            Interrupted: `stop` said so.
+        """
+        record = self.store.record(self.spec)
+        if record is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            spec = yaml.safe_dump(self.spec.to_dict(), sort_keys=False)
+            write_text(self.folder / "spec.yaml", spec)
+            self.store.write(self.spec, self.made())
+            (self.folder / checkpoint.PREVIOUS).unlink(missing_ok=True)
+        elif missing := self.unscored():
+            predictor, dataset, _ = load_run(self.folder)
+            self.score(predictor.to(self.device), dataset, missing, batch=record.test_batch)
+
+    def unscored(self) -> list[str]:
+        """Protocols of the suite under which there are no scores yet."""
+        return self.store.unscored(self.spec, self.settings.protocols)
+
+    def made(self) -> Record:
+        """Trains and scores the run; its record."""
+        spec = self.spec
+        dataset = registry.build_dataset(spec.dataset, **spec.dataset_options)
+        train = Train.model_validate(spec.train) if spec.train else None
+        _seed(spec.seed, deterministic=train is None or train.deterministic)
+        predictor = registry.build_model(spec.model, dataset.clip, **spec.model_options)
+        predictor.to(self.device)
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        result = self.trained(predictor, dataset, train) if train else self.imported(predictor)
+        predictor.load_state_dict(result.weights)
+        started = time.monotonic()
+        batch = self.settings.test_batch
+        self.score(predictor, dataset, self.settings.protocols, batch=batch)
+        return Record(
+            spec=spec.to_dict(),
+            key=spec.key,
+            parameters=sum(p.numel() for p in predictor.parameters() if p.requires_grad),
+            steps=train.steps if train else 0,
+            tested_step=result.step,
+            validation_mse=result.validation_mse,
+            train_seconds=result.seconds,
+            test_seconds=time.monotonic() - started,
+            peak_bytes=_peak_bytes(self.device),
+            test_batch=batch,
+            dataset=dataset.fingerprint(),
+            provenance=provenance(str(self.device), self.folder),
+        )
+
+    def trained(self, predictor: Predictor, dataset: Dataset, train: Train) -> Result:
+        """The weights after training, from the newest checkpoint on if there is one."""
+
+        def validate() -> float:
+            return validation_mse(predictor, dataset, self.settings.test_batch, train.precision)
+
+        return Trainer(
+            predictor=predictor,
+            train=train,
+            clip=dataset.clip,
+            seed=self.spec.seed,
+            folder=self.folder,
+            checkpoint_every=self.settings.checkpoint_every,
+            workers=self.settings.workers,
+            validate=validate,
+            report=lambda event: self.report({"phase": "train", **event}),
+            stop=self.stop,
+        ).run(dataset.split("train"))
+
+    def imported(self, predictor: Predictor) -> Result:
+        """The weights of a file, or none for a model without any."""
+        if self.planned.weights is not None:
+            from benchbench.weights import files
+
+            files.load(self.planned.weights).load_into(predictor)
+        result = Result(predictor.state_dict(), step=0, validation_mse=None, seconds=0.0)
+        checkpoint.save(self.folder, result.to_state())
+        return result
+
+    def score(
+        self, predictor: Predictor, dataset: Dataset, names: Sequence[str], *, batch: int
+    ) -> None:
+        """Predicts the test set once, `batch` sequences at a time, and scores it.
+
+        Raises:
+            Interrupted: `stop` said so; the trained weights are kept, the scores are not.
+        """
+
+        def watch(done: int, of: int) -> None:
+            self.report({"phase": "test", "done": done, "of": of})
+            if done < of and self.stop():
+                raise Interrupted(f"stopped at test sequence {done} of {of}")
+
+        split, kept = dataset.split("test"), self.folder / predictions.NAME
+        with contextlib.ExitStack() as stack:
+            if self.settings.store_predictions and not kept.exists():
+                temporary = stack.enter_context(replacing(kept))
+                predictor = predictions.Recorder(predictor, temporary, len(split))
+            evaluate(
+                predictor,
+                split,
+                dataset.clip,
+                [protocols.get(name) for name in names],
+                self.folder / "scores",
+                batch=batch,
+                device=self.device,
+                workers=self.settings.workers,
+                precision=self.spec.precision,
+                on_progress=watch,
+            )
+
+
+def load_run(folder: Path) -> tuple[Predictor, Dataset, RunSpec]:
+    """The tested predictor of a finished run, on the CPU, its dataset, and the spec of both.
+
+    Where the run kept its predictions, the predictor gives those.
+
+    Raises:
+        DataMissing: the folder lacks a file of a run.
+    """
+    try:
+        spec = RunSpec.from_dict(yaml.safe_load((folder / "spec.yaml").read_text()))
+    except FileNotFoundError:
+        raise DataMissing(f"{folder}: not a run's folder, it has no spec.yaml") from None
+    dataset = registry.build_dataset(spec.dataset, **spec.dataset_options)
+    if (kept := folder / predictions.NAME).exists():
+        return predictions.Replay(kept), dataset, spec
+    predictor = registry.build_model(spec.model, dataset.clip, **spec.model_options)
+    state = checkpoint.load(folder, device=torch.device("cpu"))
+    if state is None or "optimizer" in state:
+        raise DataMissing(
+            f"{folder}: the weights of this finished run in {checkpoint.NAME} are missing or "
+            "damaged; delete the folder, then run its suite again"
+        )
+    predictor.load_state_dict(state["model"])
+    return predictor, dataset, spec
+
+
+@torch.inference_mode()
+def validation_mse(predictor: Predictor, dataset: Dataset, batch: int, precision: str) -> float:
+    """Mean squared error a pixel over the validation split, predictions clipped to [0, 1]."""
+    device = next(predictor.parameters()).device
+    predictor.eval()
+    total, count = 0.0, 0
+    clip = dataset.clip
+    loader = DataLoader(dataset.split("val"), batch_size=batch, generator=torch.Generator())
+    for frames in loader:
+        context, target = torch.split(frames.to(device), [clip.context, clip.horizon], dim=1)
+        with autocast(device, precision):
+            prediction = predictor(context, clip.horizon)
+        error = prediction.float().clamp(0, 1) - target
+        total += error.square().sum(dtype=torch.float64).item()
+        count += error.numel()
+    return total / count
+
+
+def _seed(seed: int, *, deterministic: bool) -> None:
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(deterministic, warn_only=True)
+    torch.backends.cudnn.benchmark = not deterministic
+
+
+def _peak_bytes(device: torch.device) -> int | None:
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None

@@ -1,0 +1,128 @@
+"""Record and Store: what a run leaves behind. Files are the only store.
+
+A run's folder holds a record if and only if the run is done. Scores lie beside it, one pair of
+files for each protocol, so that scoring again under another protocol changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchbench import protocols
+from benchbench.atomic import write_text
+from benchbench.errors import SchemaError, UnknownName, nearest
+from benchbench.scoring.summary import Summary, read_summaries
+from benchbench.suite.spec import RunSpec
+
+NAME = "record.json"
+VERSION = 1
+"""Of the record's layout."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A finished run."""
+
+    spec: dict[str, Any]
+    key: str
+    parameters: int
+    """Trainable parameters."""
+    steps: int
+    tested_step: int
+    """Training iteration whose weights were tested."""
+    validation_mse: float | None
+    train_seconds: float
+    """Over all attempts, validation apart."""
+    test_seconds: float
+    peak_bytes: int | None
+    """Largest GPU memory allocated; None on a CPU."""
+    test_batch: int = 16
+    """Test sequences predicted at a time; a network's last digits can depend on it."""
+    dataset: dict[str, Any] = field(default_factory=dict)
+    """The dataset's fingerprint."""
+    provenance: dict[str, Any] = field(default_factory=dict)
+    version: int = VERSION
+
+
+@dataclass(frozen=True)
+class Store:
+    """The results folder."""
+
+    root: Path
+
+    def folder(self, spec: RunSpec) -> Path:
+        """Where a run lies, there or not."""
+        return self.root / spec.folder
+
+    def find(self, run: str) -> Path:
+        """The folder of a run, given by that folder, its key or the beginning of its key.
+
+        Raises:
+            UnknownName: no run, or several, have such a key.
+        """
+        if (Path(run) / "spec.yaml").is_file():
+            return Path(run)
+        folders = sorted(self.root.glob("runs/*/*/seed*-*"))
+        keys = {folder: folder.name.rpartition("-")[2] for folder in folders}
+        found = [folder for folder, key in keys.items() if run and key.startswith(run)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = ", ".join(map(str, found))
+            raise UnknownName(f"'{run}' begins the keys of {len(found)} runs: {names}; give more")
+        raise UnknownName(
+            f"no run '{run}' in {self.root}: neither a run's folder nor the beginning of a key"
+            f"{nearest(run, keys.values()) if len(run) > 3 else ''}"
+        )
+
+    def record(self, spec: RunSpec) -> Record | None:
+        """The record of a finished run.
+
+        Raises:
+            SchemaError: the file is not a record, or is of another run.
+        """
+        path = self.folder(spec) / NAME
+        if (record := read_record(path)) is None:
+            return None
+        if record.key != spec.key:
+            raise SchemaError(f"{path}: is of run {record.key}; move it away to run again")
+        return record
+
+    def scores(self, spec: RunSpec) -> dict[str, Summary]:
+        """The summaries of a run's scores by protocol name, none where it was not scored."""
+        return read_summaries(self.folder(spec) / "scores")
+
+    def unscored(self, spec: RunSpec, names: Sequence[str]) -> list[str]:
+        """Those of the protocols whose present version has no scores of a run."""
+        scores = self.scores(spec)
+        return [
+            name
+            for name in names
+            if name not in scores or scores[name].version != protocols.get(name).version
+        ]
+
+    def done(self, spec: RunSpec, names: Sequence[str]) -> bool:
+        """Whether a run has its record, and scores under all the protocols."""
+        return self.record(spec) is not None and not self.unscored(spec, names)
+
+    def write(self, spec: RunSpec, record: Record) -> None:
+        """Declares the run done."""
+        write_text(self.folder(spec) / NAME, json.dumps(asdict(record), indent=2, sort_keys=True))
+
+
+def read_record(path: Path) -> Record | None:
+    """The record in one JSON file; None where there is none.
+
+    Raises:
+        SchemaError: the file is not a record.
+    """
+    try:
+        return Record(**json.loads(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (TypeError, ValueError) as error:
+        raise SchemaError(f"{path}: not a record, {error}; move it away to run again") from None

@@ -1,0 +1,1 @@
+"""Scores: what a protocol computes, over a stream of predicted clips, and how it is pooled."""

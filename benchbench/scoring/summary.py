@@ -1,0 +1,135 @@
+"""Summary and Score: what a run's test set scored under one protocol.
+
+Each lies in a run's folder as `scores/<protocol>-v<n>.json`, beside the Parquet file it was pooled
+from. No torch and no pandas here: tables are made of these.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchbench.atomic import write_text
+from benchbench.errors import SchemaError
+from benchbench.scoring.protocol import Better
+
+
+@dataclass(frozen=True)
+class Score:
+    """One pooled number, with all that says how to read it."""
+
+    metric: str
+    label: str
+    value: float
+    """Infinite where the protocol lets perfect frames poison the mean."""
+    unit: str
+    better: Better
+    decimals: int
+    signature: str
+    infinite: int
+    """Frames whose own score is infinite: under PSNR those of no error, as the protocol sees it."""
+    by_frame: tuple[float, ...]
+    """The same pooled over sequences only: one value a predicted frame."""
+
+
+def decimals(least: int, better: Better, values: Iterable[float]) -> int:
+    """How many to print of values side by side: `least`, or more where errors are below 1.
+
+    Errors have the scale of the data, so the smallest keeps four digits (TaxiBJ's 0.3108), as far
+    as 8 decimals show them.
+    """
+    errors = [abs(value) for value in values if value and math.isfinite(value)]
+    if better == "higher" or not errors or min(errors) >= 1:
+        return least
+    return max(least, min(8, 3 - math.floor(math.log10(min(errors)))))
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The scores of one test set under one protocol."""
+
+    protocol: str
+    version: int
+    source: str
+    sequences: int
+    """Test sequences scored: all there are."""
+    frames: int
+    """Predicted frames a sequence."""
+    ids_sha256: str
+    """Of the sequences' ids in order, each followed by a newline."""
+    scores: dict[str, Score]
+    headline: tuple[str, ...]
+    span: tuple[float, float] | None = (0.0, 1.0)
+    """Declared range of the data, mapped to [0, 1]; None: unknown, and not mapped."""
+
+    @property
+    def stem(self) -> str:
+        """Name of its files, without the ending."""
+        return f"{self.protocol}-v{self.version}"
+
+    def plain(self) -> dict[str, Any]:
+        """Plain values as JSON has them; numbers that it has not are the text `inf` or `nan`."""
+        spelled: dict[str, Any] = _spell(asdict(self))
+        return spelled
+
+
+def write_summary(folder: Path, summary: Summary) -> Path:
+    """Writes `<folder>/<protocol>-v<n>.json`."""
+    path = folder / f"{summary.stem}.json"
+    text = json.dumps(summary.plain(), indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+    return path
+
+
+def read_summaries(folder: Path) -> dict[str, Summary]:
+    """Protocol name to summary, of a run's `scores/` folder; the newest version of each.
+
+    Raises:
+        SchemaError: a file is not a summary.
+    """
+    found: dict[str, Summary] = {}
+    for path in sorted(folder.glob("*.json")):
+        summary = read_summary(path)
+        known = found.get(summary.protocol)
+        if known is None or known.version < summary.version:
+            found[summary.protocol] = summary
+    return found
+
+
+def read_summary(path: Path) -> Summary:
+    """The summary in one JSON file.
+
+    Raises:
+        SchemaError: the file is not a summary.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        scores = {name: _score(fields) for name, fields in data.pop("scores").items()}
+        headline = tuple(data.pop("headline"))
+        low_high = data.pop("span", (0.0, 1.0))
+        span = None if low_high is None else (float(low_high[0]), float(low_high[1]))
+        return Summary(**data, scores=scores, headline=headline, span=span)
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise SchemaError(
+            f"{path}: not a summary of scores ({type(error).__name__}: {error}); "
+            "remove it and score the run again"
+        ) from error
+
+
+def _score(fields: dict[str, Any]) -> Score:
+    by_frame = tuple(float(value) for value in fields.pop("by_frame"))
+    return Score(value=float(fields.pop("value")), by_frame=by_frame, **fields)
+
+
+def _spell(value: Any) -> Any:
+    if isinstance(value, float) and value - value != 0:
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _spell(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_spell(item) for item in value]
+    return value

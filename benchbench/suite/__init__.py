@@ -1,0 +1,1 @@
+"""A suite: a YAML file to the runs it plans. No torch."""

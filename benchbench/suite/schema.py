@@ -1,0 +1,285 @@
+"""Suite: what to run, as a YAML file says it.
+
+Every field is documented where it is declared; `bench run` refuses what is not.
+"""
+
+from __future__ import annotations
+
+import typing
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from benchbench.errors import SchemaError, nearest
+from benchbench.registry import complaint
+from benchbench.suite.document import Document, Where
+from benchbench.suite.resources import Local, Slurm
+
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**30)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Momentum = Annotated[float, Field(ge=0, lt=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class SamplingSettings(_Section):
+    """Scheduled sampling, see `benchbench.sampling.Sampling`; a bare name gives the defaults."""
+
+    kind: Literal["none", "scheduled", "reverse"]
+    until: Count = 50_000
+    """Step from which no true frame after the context is fed."""
+    start: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Probability at step 0, `scheduled` only."""
+    alpha: Positive = 2_500.0
+    """Time constant of the rise inside the context, `reverse` only."""
+
+
+class LossSettings(_Section):
+    """Weights of the squared and the absolute error; `mse` and `l1+mse` are short for ones."""
+
+    mse: NotNegative = 0.0
+    l1: NotNegative = 0.0
+
+    @model_validator(mode="after")
+    def _is_not_nothing(self) -> LossSettings:
+        if not self.mse and not self.l1:
+            raise ValueError("a weight above 0 for mse or l1")
+        return self
+
+
+def _named(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+def _sampling(value: Any) -> Any:
+    return {"kind": value} if isinstance(value, str) else value
+
+
+def _loss(value: Any) -> Any:
+    short = {"mse": {"mse": 1.0}, "l1+mse": {"mse": 1.0, "l1": 1.0}, "l1": {"l1": 1.0}}
+    if isinstance(value, str):
+        if value not in short:
+            raise ValueError(f"one of {', '.join(short)}, or a mapping of weights")
+        return short[value]
+    return value
+
+
+class Train(_Section):
+    """How a model is trained: all of it decides the numbers, and is part of a run's key."""
+
+    steps: Count
+    """Training iterations of one batch each (with `reverse_clip`, two optimiser updates each)."""
+    batch: Count = 8
+    """Clips a batch."""
+    optimizer: Literal["adam", "adamw"] = "adam"
+    lr: Positive = 1e-3
+    """Learning rate, the peak one where the schedule varies it."""
+    betas: Annotated[list[Momentum], Field(min_length=2, max_length=2)] = [0.9, 0.999]
+    eps: Positive = 1e-8
+    weight_decay: NotNegative = 0.0
+    """Decoupled in AdamW (whose usual value is 0.01), an L2 term in Adam."""
+    schedule: Literal["constant", "cosine", "one_cycle"] = "constant"
+    """`cosine` ends at `final_lr`; `one_cycle` is torch's OneCycleLR with its defaults."""
+    final_lr: NotNegative = 0.0
+    """Learning rate that `cosine` ends at."""
+    warmup: Annotated[int, Field(ge=0)] = 0
+    """Iterations over which the learning rate first rises linearly from 1 % of `lr`."""
+    schedule_every: Count = 1
+    """Iterations between two moves of the schedule; CMS-LSTM moves it every 200."""
+    loss: Annotated[LossSettings, BeforeValidator(_loss)] = LossSettings(mse=1.0)
+    """`mse`, `l1`, `l1+mse`, or weights such as `{mse: 0.5, l1: 1.0}`."""
+    reduction: Literal["mean", "sum"] = "mean"
+    """Whether the loss is averaged or summed over batch, frames, channels and pixels."""
+    sampling: Annotated[SamplingSettings, BeforeValidator(_sampling)] = SamplingSettings(
+        kind="none"
+    )
+    """`none`, `scheduled`, `reverse`, or a mapping with its parameters."""
+    reverse_clip: bool = False
+    """A second optimiser step on every batch, played backwards, with the same random draws."""
+    clip_norm: Positive | None = None
+    """Largest L2 norm of the gradient of all parameters together."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """`bf16` runs forward passes under autocast; weights and optimiser stay in float32."""
+    validate_every: Count = 1000
+    """Iterations between two validations; there is one at the end always."""
+    weights: Literal["best", "last"] = "best"
+    """Which weights are tested: those of the lowest validation MSE, or the last."""
+    deterministic: bool = True
+    """Deterministic kernels only; slower on some GPUs."""
+
+    @field_validator("warmup")
+    @classmethod
+    def _one_cycle_warms_up_itself(cls, value: int, info: ValidationInfo) -> int:
+        if value and info.data.get("schedule") == "one_cycle":
+            raise ValueError("0 with one_cycle, which warms up by itself")
+        return value
+
+
+class DatasetEntry(_Section):
+    """A dataset of the suite; a bare name gives its defaults."""
+
+    name: str
+    label: str | None = None
+    """How tables call it; the name if absent."""
+    options: dict[str, Any] = {}
+    train: dict[str, Any] = {}
+    """Overrides of the suite's `train` for this dataset."""
+
+
+class ModelEntry(_Section):
+    """A model of the suite; a bare name gives its defaults."""
+
+    name: str
+    label: str | None = None
+    """How tables call it; the name if absent."""
+    options: dict[str, Any] = {}
+    grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
+    """Options with a list of values each: one model for every combination."""
+    train: dict[str, Any] = {}
+    """Overrides of the suite's `train` for this model; they win over a dataset's."""
+    weights: str | None = None
+    """File made by `bench weights import`: the model is tested with it and not trained."""
+    slurm: dict[str, Any] = {}
+    """Overrides of the suite's `slurm` for this model."""
+
+
+class Exclusion(_Section):
+    """Runs to leave out: all those that match every key given."""
+
+    model: str | None = None
+    """A model's name or label."""
+    dataset: str | None = None
+    """A dataset's name or label."""
+    seed: Seed | None = None
+
+
+class Suite(_Section):
+    """A whole suite file."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
+    """Folder of its tables in `results/`; the file's name if absent."""
+    protocols: Annotated[list[str], Field(min_length=1)] = ["benchbench"]
+    """Protocols under which the test set is scored, the first one the leaderboard's order."""
+    seeds: Annotated[list[Seed], Field(min_length=1)] = [0]
+    datasets: Annotated[list[Annotated[DatasetEntry, BeforeValidator(_named)]], Field(min_length=1)]
+    models: Annotated[list[Annotated[ModelEntry, BeforeValidator(_named)]], Field(min_length=1)]
+    train: Train | None = None
+    """Needed as soon as one model trains."""
+    exclude: list[Exclusion] = []
+    checkpoint_every: Count = 500
+    """Iterations between two checkpoints; does not change any number."""
+    workers: Annotated[int, Field(ge=0)] = 0
+    """Processes that load clips for each run; 0 loads them in the run's own."""
+    test_batch: Count = 16
+    """Clips predicted at a time in validation and test."""
+    store_predictions: bool = False
+    """Keeps each run's test predictions, `predictions.npy`, for scoring again without the model."""
+    executor: Literal["inline", "local", "slurm"] = "inline"
+    """Where runs go if the command line does not say."""
+    local: Local = Local()
+    """How the `local` executor shares out this machine."""
+    slurm: Slurm = Slurm()
+    """Resources of one run, by submitit's names: `timeout_min`, `mem_gb`, `gpus_per_node`, …"""
+
+
+Faults = list[tuple[Where, str]]
+
+
+def validate(document: Document, faults: Faults) -> Suite | None:
+    """The suite in a document, or None with what is wrong added to `faults`."""
+    value = document.value
+    if not isinstance(value, dict):
+        faults.append(((), "expected a mapping with datasets, models and train"))
+        return None
+    try:
+        return Suite.model_validate({"name": document.path.stem, **value})
+    except ValidationError as error:
+        for item in error.errors():
+            faults.append(_fault(item))
+        return None
+
+
+def validate_train(value: dict[str, Any], where: Where, faults: Faults) -> Train | None:
+    """Train settings with overrides merged in, or None with what is wrong added to `faults`."""
+    try:
+        return Train.model_validate(value)
+    except ValidationError as error:
+        for item in error.errors():
+            place, message = _fault({**item, "loc": ("train", *item["loc"])})
+            if message.startswith("missing"):
+                faults.append((where, f"the suite's 'train' lacks '{place[-1]}'"))
+            else:
+                faults.append(((*where, *place[1:]), message))
+        return None
+
+
+def validate_slurm(
+    suite: Suite, overrides: dict[str, Any], where: Where, faults: Faults
+) -> Slurm | None:
+    """The resources of a model's runs, or None with what is wrong added to `faults`."""
+    if not overrides:
+        return suite.slurm
+    try:
+        return Slurm.model_validate({**suite.slurm.model_dump(exclude_unset=True), **overrides})
+    except ValidationError as error:
+        for item in error.errors():
+            place, message = _fault({**item, "loc": ("slurm", *item["loc"])})
+            faults.append(((*where, *place[1:]), message))
+        return None
+
+
+def _fault(item: Any) -> tuple[Where, str]:
+    where, kind = tuple(item["loc"]), item["type"]
+    if kind == "extra_forbidden":
+        return where, f"unknown key '{where[-1]}'{nearest(str(where[-1]), _fields(where[:-1]))}"
+    if kind == "missing":
+        return where, f"missing key '{where[-1]}'"
+    return where, complaint([{**item, "loc": ()}])
+
+
+def _fields(where: Where) -> list[str]:
+    """Known keys of the section at a place of the suite."""
+    section: Any = Suite
+    for part in where:
+        if isinstance(part, str) and part in section.model_fields:
+            section = _section(section.model_fields[part].annotation)
+    return list(section.model_fields)
+
+
+def _section(annotation: Any) -> Any:
+    """The section inside an annotation such as `list[Annotated[ModelEntry, …]]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in typing.get_args(annotation):
+        if (found := _section(inner)) is not None:
+            return found
+    return None
+
+
+def faulty(document: Document, faults: Faults) -> SchemaError:
+    """One error that lists all faults of a document in the order of their lines."""
+    end = len(document.lines) + 1_000_000
+
+    def line(fault: tuple[Where, str]) -> int:
+        where = fault[0]
+        for length in range(len(where), -1, -1):
+            if where[:length] in document.lines:
+                return document.lines[where[:length]]
+        return end
+
+    told = sorted(set(faults), key=lambda fault: (line(fault), str(fault)))
+    rows = [f"  {document.locate(where)}: {message}" for where, message in told]
+    return SchemaError("\n".join([f"{document.path}: {len(rows)} to mend", *rows]))

@@ -1,0 +1,1 @@
+"""Training: the one loop, its optimiser, data order and checkpoints."""

@@ -1,0 +1,201 @@
+"""Suites and plans: all faults at once with their lines; grids, exclusions, overrides, keys."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from benchbench.clip import Clip
+from benchbench.errors import SchemaError
+from benchbench.registry import build_model
+from benchbench.run import execute as run_module
+from benchbench.suite.plan import plan
+from benchbench.suite.spec import RunSpec
+from benchbench.weights import files
+
+Write = Callable[..., Path]
+SUITES = sorted((Path(__file__).parents[2] / "suites").glob("*.yaml"))
+
+WRONG = """\
+protocols: [benchbnch, benchbench]
+seeds: [0, -1]
+datasets:
+  - name: moving_digits
+    options: {size: 16, context: 3, horizon: 0}
+  - name: moving_digits
+    label: good
+    options: {size: 16}
+models:
+  - persistance
+  - name: predrnn
+    options: {hidden: [16, big], kernal: 3}
+  - name: convlstm
+    optoins: {hidden: [16]}
+  - name: cms_lstm
+    options: {patch: 5}
+train:
+  step: 100
+  lr: fast
+  loss: mze
+  schedule: one_cycle
+  warmup: 10
+exclud: []
+"""
+
+
+def test_all_faults_are_told_at_once_with_their_lines(write_suite: Write) -> None:
+    with pytest.raises(SchemaError) as caught:
+        plan(write_suite(WRONG))
+    head, *rows = str(caught.value).splitlines()
+    assert head.endswith(f"tiny.yaml: {len(rows)} to mend")
+    for expected in (
+        "line 1, protocols.0: no protocol 'benchbnch'; did you mean 'benchbench'?",
+        "line 2, seeds.1: expected at least 0, not -1",
+        "line 5, datasets.0.options.horizon: expected a whole number of at least 1, not 0",
+        "line 10, models.0: no model 'persistance'; did you mean 'persistence'?",
+        "line 12, models.1.options.hidden: item 2: expected a whole number, not 'big'",
+        "line 12, models.1.options.kernal: 'predrnn' has no option 'kernal'; "
+        "did you mean 'kernel'?",
+        "line 14, models.2.optoins: unknown key 'optoins'; did you mean 'options'?",
+        "line 18, train.step: unknown key 'step'; did you mean 'steps'?",
+        "line 19, train.lr: expected a number, not 'fast'",
+        "line 23, exclud: unknown key 'exclud'; did you mean 'exclude'?",
+    ):
+        assert f"  {expected}" in rows
+    assert any("do not divide into patches of 5" in row and "line 15" in row for row in rows)
+    assert any(row.startswith("  line 17, train.steps: missing key 'steps'") for row in rows)
+    assert any(row.startswith("  line 22, train.warmup: expected 0 with one_cycle") for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("models=[]", "models: expected a list of 1 or more, not []"),
+        ("seeds=[]", "seeds: expected a list of 1 or more, not []"),
+        ("seeds=3", "seeds: expected a list, not 3"),
+        ("train.loss={mse: 0}", "a weight above 0 for mse or l1"),
+        ("train=null", "missing key 'train', and convlstm is trained"),
+        ("models.1.train={lr: high}", "models.1.train.lr: expected a number, not 'high'"),
+        ("models.1.grid={hidden: [[4], [8]]}", "'hidden' is in 'options' too; keep one"),
+        ("models.1.weights=w.pt", "w.pt"),
+        ("exclude=[{model: convlst}]", "no model 'convlst'; did you mean 'convlstm'?"),
+        ("exclude=[{dataset: moving_digits}]", "every run of the suite is excluded"),
+        ("exclude=[{}]", "excludes everything"),
+        ("models=[persistence, persistence]", "'persistence' is in the table already"),
+        ("models=[persistence, {name: persistence, label: b}]", "is the same run as"),
+        ("executor=slrum", "'inline', 'local' or 'slurm'"),
+        ("name=../up", "expected text that matches"),
+    ],
+)
+def test_a_wrong_value_is_told(write_suite: Write, override: str, message: str) -> None:
+    with pytest.raises(SchemaError, match="to mend") as caught:
+        plan(write_suite(), [override])
+    assert message in str(caught.value)
+
+
+def test_a_missing_data_file_is_told_before_any_work(write_suite: Write, tmp_path: Path) -> None:
+    options = f"{{source: {tmp_path}/absent-idx3-ubyte, test_from: generated}}"
+    with pytest.raises(SchemaError, match="absent-idx3-ubyte"):
+        plan(write_suite(), [f"datasets=[{{name: moving_mnist, options: {options}}}]"])
+
+
+def test_the_plan_is_models_by_datasets_by_seeds_less_exclusions(write_suite: Write) -> None:
+    made = plan(
+        write_suite(),
+        ["seeds=[0, 1, 2]", "exclude=[{model: convlstm, seed: 1}]", "models.1.label=ConvLSTM"],
+    )
+    assert [(run.model, run.spec.seed) for run in made.runs] == [
+        ("persistence", 0),  # nothing to train: one seed says all
+        ("ConvLSTM", 0),
+        ("ConvLSTM", 2),
+    ]
+
+
+def test_a_grid_gives_every_combination_its_label(write_suite: Write) -> None:
+    grid = "models.1={name: convlstm, grid: {kernel: [3, 5], hidden: [[4], [8]]}}"
+    made = plan(write_suite(), [grid])
+    labels = [run.model for run in made.runs[1:]]
+    assert labels[0] == "convlstm kernel=3, hidden=[4]"
+    assert len(set(labels)) == 4
+    assert len({run.spec.key for run in made.runs}) == 5
+
+
+def test_a_models_training_wins_over_a_datasets_and_the_suites(write_suite: Write) -> None:
+    overrides = ["datasets.0.train={lr: 0.5, batch: 3}", "models.1.train={lr: 0.25}"]
+    train = plan(write_suite(), overrides).runs[1].spec.train
+    assert train is not None
+    assert (train["lr"], train["batch"], train["steps"]) == (0.25, 3, 6)
+
+
+def test_the_key_moves_with_the_numbers_and_with_nothing_else(write_suite: Write) -> None:
+    def key(*overrides: str) -> str:
+        return plan(write_suite(), overrides).runs[1].spec.key
+
+    same = key()
+    for harmless in (
+        "models.1.label=x", "name=other", "executor=local", "workers=2", "test_batch=3",
+        "checkpoint_every=7", "protocols=[openstl]", "slurm={timeout_min: 10}",
+        "models.1.options.kernel=3",  # the default, said aloud
+    ):  # fmt: skip
+        assert key(harmless) == same, harmless
+    for decisive in (
+        "train.lr=0.5", "seeds=[1]", "models.1.options.kernel=5", "datasets.0.options.seed=1",
+        "train.precision=bf16",
+    ):  # fmt: skip
+        assert key(decisive) != same, decisive
+
+
+def test_a_spec_survives_its_file() -> None:
+    spec = RunSpec("m", 1, {"hidden": [4]}, "d", 2, {}, {"lr": 1e-3}, 3)
+    again = RunSpec.from_dict(yaml.safe_load(yaml.safe_dump(spec.to_dict())))
+    assert again == spec
+    assert again.key == spec.key
+    with pytest.raises(SchemaError, match="not a run's spec"):
+        RunSpec.from_dict({"model": "m"})
+
+
+def test_planning_builds_no_weights(write_suite: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[torch.device] = []
+    real = torch.nn.Conv2d.reset_parameters
+
+    def spy(self: torch.nn.Conv2d) -> None:
+        made.append(self.weight.device)
+        real(self)
+
+    monkeypatch.setattr(torch.nn.Conv2d, "reset_parameters", spy)
+    plan(write_suite())
+    assert {device.type for device in made} == {"meta"}
+
+
+def test_imported_weights_that_do_not_fit_are_told_before_any_work(
+    write_suite: Write, tmp_path: Path
+) -> None:
+    predictor = build_model("convlstm", Clip(1, 16, 16, 3, 2), hidden=[8], patch=4)
+    assert predictor.built_as is not None
+    made = files.Imported(
+        *predictor.built_as, Clip(1, 16, 16, 3, 2), "openstl", "", predictor.state_dict()
+    )
+    files.save(tmp_path / "w.pt", made)
+    entry = "models.1={name: convlstm, weights: w.pt, options: {patch: 4, hidden: [%d]}}"
+    with pytest.raises(SchemaError, match=r"give it the options hidden: \[8\]"):
+        plan(write_suite(), [entry % 4])
+    run = plan(write_suite(), [entry % 8, "seeds=[3, 4]"]).runs[1]
+    assert run.spec.train is None
+    assert run.spec.seed == 0
+    assert run.spec.weights == hashlib.sha256((tmp_path / "w.pt").read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
+def test_every_shipped_suite_plans(path: Path) -> None:
+    assert plan(path).runs
+
+
+def test_settings_carry_what_changes_no_number(write_suite: Write) -> None:
+    suite = plan(write_suite(), ["workers=3", "checkpoint_every=9", "test_batch=5"]).suite
+    settings = run_module.Settings.of(suite)
+    assert (settings.workers, settings.checkpoint_every, settings.test_batch) == (3, 9, 5)

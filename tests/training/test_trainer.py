@@ -1,0 +1,234 @@
+"""The training loop: exact resume, the published iteration, failures that name the step."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from benchbench.clip import Clip
+from benchbench.dataset import Split
+from benchbench.errors import RunFailed
+from benchbench.predictor import Predictor, Progress
+from benchbench.registry import build_model
+from benchbench.sampling import Sampling
+from benchbench.suite.schema import Train
+from benchbench.training import checkpoint
+from benchbench.training.trainer import Interrupted, Result, Trainer
+from benchbench.weights.certificate import options_for
+from benchbench.weights.reference import load_reference
+
+CLIP = Clip(1, 8, 8, 3, 2)
+GOLDEN = Path(__file__).parents[1] / "goldens" / "models" / "cmslstm_b_l1_trainstep.npz"
+
+
+class Noisy(Predictor):
+    """Draws from torch's global generator, as dropout does, and from the loss's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.rand(1))
+        self.norm = torch.nn.BatchNorm3d(1)
+
+    def forward(self, context: Tensor, horizon: int) -> Tensor:
+        last = self.norm(context.transpose(1, 2)).transpose(1, 2)[:, -1:]
+        return (
+            torch.nn.functional.dropout(last, 0.5, self.training).expand(-1, horizon, -1, -1, -1)
+            * self.scale
+        )
+
+    def losses(self, context: Tensor, target: Tensor, progress: Progress) -> dict[str, Tensor]:
+        coin = torch.rand((), generator=progress.generator)
+        return {"mse": (coin * self(context, target.shape[1]) - target).square().mean()}
+
+
+def clip_at(index: int) -> Tensor:
+    return torch.rand(CLIP.shape, generator=torch.Generator().manual_seed(index % 2**60))
+
+
+def trainer(folder: Path, predictor: Predictor | None = None, **settings: Any) -> Trainer:
+    """A trainer of a tiny ConvLSTM; `settings` are the suite's, or the trainer's own."""
+    own = {k: settings.pop(k) for k in ("stop", "validate", "checkpoint_every") if k in settings}
+    train = Train.model_validate({"steps": 8, "batch": 2, "validate_every": 3, **settings})
+    if predictor is None:
+        torch.manual_seed(1)
+        predictor = build_model("convlstm", CLIP, hidden=[4], patch=4)
+    folder.mkdir(parents=True, exist_ok=True)
+    return Trainer(
+        predictor=predictor,
+        train=train,
+        clip=CLIP,
+        seed=7,
+        folder=folder,
+        checkpoint_every=own.get("checkpoint_every", 2),
+        workers=0,
+        validate=own.get("validate", lambda: predictor(torch.ones(1, 3, 1, 8, 8), 1).sum().item()),
+        report=lambda event: None,
+        stop=own.get("stop", lambda: False),
+    )
+
+
+def same(first: Result, second: Result) -> bool:
+    """Whether two results are equal to the last bit, times apart."""
+    weights = all(torch.equal(first.weights[k], second.weights[k]) for k in second.weights)
+    return weights and (first.step, first.validation_mse) == (second.step, second.validation_mse)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"weights": "last", "optimizer": "adamw", "schedule": "one_cycle"},
+        {"schedule": "cosine", "warmup": 3, "clip_norm": 0.1, "reverse_clip": True},
+        {"sampling": {"kind": "scheduled", "until": 8}, "loss": "l1+mse"},
+        {"sampling": {"kind": "reverse", "until": 8}, "precision": "bf16"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("length", [None, 5])
+def test_an_interrupted_run_ends_with_the_bits_of_the_undisturbed_one(
+    tmp_path: Path, settings: dict[str, Any], length: int | None
+) -> None:
+    split = Split(clip_at, length)
+    whole = trainer(tmp_path / "whole", **settings).run(split)
+    for stops in (1, 3, 5, 7):
+        folder = tmp_path / f"stopped{stops}"
+        broken = trainer(folder, **settings)
+        broken.stop = lambda broken=broken, stops=stops: broken.step == stops
+        with pytest.raises(Interrupted, match=f"stopped at step {stops} of 8"):
+            broken.run(split)
+        assert same(trainer(folder, **settings).run(split), whole)
+
+
+def test_a_killed_run_goes_on_from_its_checkpoint_and_cuts_its_history(tmp_path: Path) -> None:
+    split = Split(clip_at, None)
+    whole = trainer(tmp_path / "whole").run(split)
+
+    def killed() -> float:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):  # at step 3, one after the checkpoint of step 2
+        trainer(tmp_path / "killed", validate=killed).run(split)
+    with (tmp_path / "killed" / "history.jsonl").open("a") as file:
+        file.write('{"step": 3, "mse": 9}\n{"step": 4, "ms')
+    assert same(trainer(tmp_path / "killed").run(split), whole)
+    texts = [(tmp_path / name / "history.jsonl").read_text() for name in ("whole", "killed")]
+    assert texts[0] == texts[1]
+    assert [json.loads(row)["step"] for row in texts[0].splitlines()] == list(range(1, 9))
+
+
+def test_global_random_state_and_buffers_resume_too(tmp_path: Path) -> None:
+    split = Split(clip_at, None)
+
+    def build(folder: Path) -> Trainer:
+        torch.manual_seed(3)
+        return trainer(folder, Noisy(), weights="last")
+
+    whole = build(tmp_path / "whole").run(split)
+    broken = build(tmp_path / "broken")
+    broken.stop = lambda: broken.step == 5
+    with pytest.raises(Interrupted):
+        broken.run(split)
+    assert same(build(tmp_path / "broken").run(split), whole)
+
+
+def test_a_finished_training_is_not_repeated(tmp_path: Path) -> None:
+    split = Split(clip_at, None)
+    whole = trainer(tmp_path).run(split)
+    again = trainer(tmp_path)
+    again.iterate = None  # type: ignore[assignment, method-assign]
+    assert same(again.run(split), whole)
+
+
+def test_the_best_weights_are_those_of_the_lowest_validation_error(tmp_path: Path) -> None:
+    errors = iter([3.0, 1.0, 2.0])
+    seen: list[dict[str, Tensor]] = []
+    made = trainer(tmp_path, validate=lambda: next(errors))
+    made.report = lambda event: seen.append(
+        {k: v.clone() for k, v in made.predictor.state_dict().items()}
+    )
+    result = made.run(Split(clip_at, None))
+    assert (result.step, result.validation_mse) == (6, 1.0)
+    assert all(torch.equal(result.weights[k], seen[5][k]) for k in result.weights)
+    assert not all(torch.equal(result.weights[k], seen[7][k]) for k in result.weights)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(tmp_path: Path) -> None:
+    def poisoned(index: int) -> Tensor:
+        return clip_at(index) * (float("nan") if index % 2**40 >= 8 else 1.0)
+
+    with pytest.raises(RunFailed, match=r"the loss is nan at step 5 of 8 \(mse nan\); lower"):
+        trainer(tmp_path).run(Split(poisoned, None))
+    assert checkpoint.load(tmp_path, device=torch.device("cpu"))["step"] == 4  # type: ignore[index]
+
+
+def test_gradients_are_clipped_to_the_norm_asked(tmp_path: Path) -> None:
+    made = trainer(tmp_path, clip_norm=1e-3)
+    made.update(clip_at(0)[None], 1)
+    norm = torch.stack([p.grad.norm() for p in made.predictor.parameters()]).norm()  # type: ignore[union-attr]
+    assert norm.item() == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_the_reversed_clip_makes_a_second_update_with_the_same_draws(tmp_path: Path) -> None:
+    made = trainer(tmp_path, reverse_clip=True, sampling="scheduled")
+    seen: list[tuple[Tensor, Tensor]] = []
+
+    def losses(context: Tensor, target: Tensor, progress: Progress) -> dict[str, Tensor]:
+        seen.append((torch.cat([context, target], 1), progress.mask(2, 3, 2)))
+        return Predictor_losses(context, target, progress)
+
+    Predictor_losses = made.predictor.losses
+    made.predictor.losses = losses  # type: ignore[method-assign]
+    made.iterate(torch.stack([clip_at(0), clip_at(1)]), 1)
+    (forward, first), (backward, second) = seen
+    assert torch.equal(forward.flip(1), backward)
+    assert torch.equal(first, second)
+
+
+def test_one_iteration_equals_that_of_the_cms_lstm_trainer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """czh-98/CMS-LSTM `FPTrainer.optimize_parameters`, recorded in float64: two AdamW updates."""
+    arrays = np.load(GOLDEN)
+    meta = json.loads(str(arrays["meta"]))
+    clip = Clip(meta["C"], meta["H"], meta["W"], meta["Tin"], meta["Tout"])
+
+    def under(prefix: str) -> dict[str, np.ndarray]:
+        return {name[len(prefix) :]: arrays[name] for name in arrays if name.startswith(prefix)}
+
+    options = {
+        "hidden": [meta["hidden"]] * meta["layers"],
+        "kernel": meta["filter_size"],
+        "patch": meta["patch"],
+        "se_scales": meta["scales"],
+    }
+
+    predictor = build_model("cms_lstm", clip, **{**options_for("cms_lstm", "czh-98"), **options})
+    names = load_reference(predictor.double(), "czh-98", under("param/"))
+
+    recorded = torch.from_numpy(arrays["mask_mixed_bt"]).double()
+    truth = torch.cat([torch.ones(len(recorded), clip.context), recorded], dim=1)
+    monkeypatch.setattr(Sampling, "mask", lambda *_: truth)
+    train = {
+        "optimizer": "adamw", "weight_decay": 0.01, "reverse_clip": True,
+        "loss": {"mse": 0.25, "l1": 0.25}, "reduction": "sum",
+    }  # fmt: skip
+    made = trainer(tmp_path, predictor, **train)
+    made.clip = clip
+    terms = made.iterate(torch.from_numpy(arrays["frames"]).double(), 1)
+    assert sum(terms.values()) == pytest.approx(float(arrays["step_loss_mean"]), rel=1e-10)
+    ours = predictor.state_dict()
+    compared = 0
+    for theirs, after in under("param_after_iter/").items():
+        # the gradient of the keys' bias is zero: its update is rounding noise
+        if theirs in names.dead or theirs.endswith("f_key.bias"):
+            continue
+        (name,) = names.used[theirs]
+        np.testing.assert_allclose(ours[name].numpy(), after, rtol=0, atol=1e-8)
+        compared += 1
+    assert compared > 30
