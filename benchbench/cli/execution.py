@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from benchbench.executor import Executor
     from benchbench.run.record import Store
-    from benchbench.suite.plan import Plan, Planned
+    from benchbench.suite.plan import Plan, Run
 
 
 def _suites(incomplete: str) -> list[str]:
@@ -94,20 +94,18 @@ class How:
     any_code: bool = False
 
 
-def execute(
-    planned: Plan, todo: Sequence[Planned], store: Store, console: Console, how: How
-) -> list[str]:
+def execute(plan: Plan, todo: Sequence[Run], store: Store, console: Console, how: How) -> list[str]:
     """Runs or submits; how each ended."""
     from benchbench.cli.progress import Display, watching
     from benchbench.data.passport import prepare
     from benchbench.run.execute import Settings
 
     with watching(console) as watch:
-        prepare((source.dataset for source in planned.sources), watch)
+        prepare((source.dataset for source in plan.sources), watch)
     statuses: list[str] = []
     with Display(console, len(todo)) as display:
-        chosen = _executor(planned, how, display.say)
-        for outcome in chosen.run(todo, store, Settings.of(planned.suite), display.event):
+        chosen = _executor(plan, how, display.say)
+        for outcome in chosen.run(todo, store, Settings.of(plan.suite), display.event):
             display.outcome(outcome)
             statuses.append(outcome.status)
     return statuses
@@ -122,10 +120,10 @@ def finish(console: Console, statuses: Sequence[str], asked: int) -> None:
         raise typer.Exit(1)
 
 
-def _executor(planned: Plan, how: How, say: Callable[[str], None]) -> Executor:
+def _executor(plan: Plan, how: How, say: Callable[[str], None]) -> Executor:
     from benchbench.errors import SchemaError, nearest
 
-    name, suite = how.executor or planned.suite.executor, planned.suite
+    name, suite = how.executor or plan.suite.executor, plan.suite
     if how.wait and name != "slurm":
         raise SchemaError(f"--wait: is for the slurm executor, not '{name}'; leave it out")
     if name == "inline":
@@ -144,16 +142,14 @@ def _executor(planned: Plan, how: How, say: Callable[[str], None]) -> Executor:
     raise SchemaError(f"--executor {name}: no such executor{hint}")
 
 
-def show_executor(
-    console: Console, planned: Plan, todo: Sequence[Planned], chosen: str | None
-) -> None:
+def show_executor(console: Console, plan: Plan, todo: Sequence[Run], chosen: str | None) -> None:
     """What each executor would make of the runs."""
-    name = chosen or planned.suite.executor
+    name = chosen or plan.suite.executor
     lines = [f"executor {name}"]
     if name == "local":
         from benchbench.executor.local import slots
 
-        lines += [f"  {slot}" for slot in slots(planned.suite.local)]
+        lines += [f"  {slot}" for slot in slots(plan.suite.local)]
     if name == "slurm":
         from benchbench.executor.slurm import arrays, require_time
 
@@ -163,15 +159,15 @@ def show_executor(
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def show_table(console: Console, planned: Plan, store: Store, *, write: bool = True) -> None:
+def show_table(console: Console, plan: Plan, store: Store, *, write: bool = True) -> None:
     """Prints the leaderboard, and writes its files unless told not to."""
     from benchbench.report import leaderboard
     from benchbench.report.table import boards
 
-    made = boards(planned, store)
-    folder = store.root / planned.suite.name
+    made = boards(plan, store)
+    folder = store.root / plan.suite.name
     if write:  # before anything is printed: a reader that closes the pipe loses no file
-        leaderboard.write(made, folder, title=planned.suite.name)
+        leaderboard.write(made, folder, title=plan.suite.name)
     for board in made:
         console.print(board.rich())
         for note in board.notes:

@@ -23,7 +23,7 @@ from rich.progress import (
 
 from benchbench.executor import Event, Outcome
 from benchbench.executor.standing import clock
-from benchbench.suite.plan import Planned
+from benchbench.suite.plan import Run
 
 if TYPE_CHECKING:
     from benchbench.data.download import Watch
@@ -71,32 +71,32 @@ class Display:
     ) -> None:
         self.live.stop()
 
-    def event(self, planned: Planned, event: Event) -> None:
+    def event(self, run: Run, event: Event) -> None:
         """Shows where one run stands."""
-        key = planned.spec.key
+        key = run.spec.key
         done, of = _share(event)
         what = self._describe(key, event)
         if self.console.is_terminal:
             if key not in self.tasks:
-                self.tasks[key] = self.live.add_task(title(planned), total=of, what="")
+                self.tasks[key] = self.live.add_task(title(run), total=of, what="")
             self.live.update(self.tasks[key], completed=done, total=of, what=what)
         elif what and time.monotonic() - self.printed.get(key, 0.0) >= LINE_SECONDS:
             self.printed[key] = time.monotonic()
-            self._line(f"  {title(planned)}: {what}")
+            self._line(f"  {title(run)}: {what}")
 
     def outcome(self, outcome: Outcome) -> None:
         """Notes that a run has ended, for better or worse."""
         self.ended += outcome.status == "done"
-        key = outcome.planned.spec.key
+        key = outcome.run.spec.key
         if key in self.tasks:
             self.live.remove_task(self.tasks.pop(key))
         self.live.update(self.overall, completed=self.ended, what=f"{self.ended}/{self.total} done")
         if outcome.status == "submitted":
             return  # the executor has said what it submitted
         if outcome.status == "done":
-            self._line(f"done {self.ended}/{self.total}: {title(outcome.planned)}")
+            self._line(f"done {self.ended}/{self.total}: {title(outcome.run)}")
         else:
-            message = f"{outcome.status}: {title(outcome.planned)}: {outcome.message}"
+            message = f"{outcome.status}: {title(outcome.run)}: {outcome.message}"
             self._line(f"{message}; log: {outcome.log}")
 
     def say(self, text: str) -> None:
@@ -125,9 +125,9 @@ class Display:
         return clock((now - since) / (step - first) * (event["steps"] - step))
 
 
-def title(planned: Planned) -> str:
+def title(run: Run) -> str:
     """`ConvLSTM on moving_digits, seed 0`."""
-    return f"{planned.model} on {planned.dataset}, seed {planned.spec.seed}"
+    return f"{run.model} on {run.dataset}, seed {run.spec.seed}"
 
 
 def _share(event: dict[str, Any]) -> tuple[int | None, int | None]:

@@ -55,9 +55,9 @@ def status(
     lines: Annotated[int, typer.Option(help="Last lines of a failed run's log to show.")] = 3,
 ) -> None:
     """Say where every run of a suite is, one line each."""
-    planned, store = planned_suite(suite, overrides, results)
+    plan, store = planned_suite(suite, overrides, results)
     console = plain_console()
-    standings, problem = _stand(planned, store)
+    standings, problem = _stand(plan, store)
     _show(console, standings, only, lines)
     if problem:
         console.print(f"from the files alone: {problem}", highlight=False, soft_wrap=True)
@@ -75,8 +75,8 @@ def cancel(
     """Take a suite's runs from the queue; running ones write a checkpoint first."""
     from benchbench.executor.cancel import cancel as cancel_runs
 
-    planned, store = planned_suite(suite, overrides, results)
-    standings = _chosen(_stand(planned, store)[0], run)
+    plan, store = planned_suite(suite, overrides, results)
+    standings = _chosen(_stand(plan, store)[0], run)
     gone = cancel_runs(standings, store)
     plain_console().print(f"{len(gone)} cancelled", highlight=False)
 
@@ -94,15 +94,15 @@ def retry(
     allow_code_change: AnyCode = False,
 ) -> None:
     """Run again what failed or was cancelled, from its last checkpoint."""
-    planned, store = planned_suite(suite, overrides, results)
-    standings = _chosen(_stand(planned, store)[0], run)
-    todo = [each.planned for each in standings if each.state in ("failed", "cancelled")]
+    plan, store = planned_suite(suite, overrides, results)
+    standings = _chosen(_stand(plan, store)[0], run)
+    todo = [each.run for each in standings if each.state in ("failed", "cancelled")]
     console = plain_console()
-    console.print(f"{planned.suite.name}: {len(todo)} to retry", highlight=False)
+    console.print(f"{plan.suite.name}: {len(todo)} to retry", highlight=False)
     how = How(executor, wait, allow_code_change)
-    statuses = execute(planned, todo, store, console, how) if todo else []
+    statuses = execute(plan, todo, store, console, how) if todo else []
     if todo and "submitted" not in statuses:
-        show_table(console, planned, store)
+        show_table(console, plan, store)
     finish(console, statuses, len(todo))
 
 
@@ -148,7 +148,7 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _stand(planned: Plan, store: Store) -> tuple[list[Standing], str]:
+def _stand(plan: Plan, store: Store) -> tuple[list[Standing], str]:
     """All standings, and why the scheduler was not asked."""
     from benchbench.executor import squeue
     from benchbench.executor.job import Job
@@ -156,8 +156,8 @@ def _stand(planned: Plan, store: Store) -> tuple[list[Standing], str]:
     from benchbench.executor.standing import stand
     from benchbench.run.execute import Settings
 
-    settings = Settings.of(planned.suite)
-    jobs = [Job(each, store, settings) for each in planned.runs]
+    settings = Settings.of(plan.suite)
+    jobs = [Job(each, store, settings) for each in plan.runs]
     if not (store.root / FOLDER).is_dir():
         return stand(jobs, store, None), ""
     try:
@@ -175,8 +175,8 @@ def _show(console: Console, standings: Sequence[Standing], only: str | None, lin
     rows = [("Run", "Model", "Dataset", "Seed", "State", "Detail")]
     shown = [each for each in standings if only in (None, each.state)]
     for each in shown:
-        spec, planned = each.planned.spec, each.planned
-        labels = (spec.key, planned.model, planned.dataset, str(spec.seed))
+        spec, run = each.run.spec, each.run
+        labels = (spec.key, run.model, run.dataset, str(spec.seed))
         rows.append((*labels, each.state, each.detail))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
 
@@ -205,10 +205,10 @@ def _chosen(standings: Sequence[Standing], keys: Sequence[str] | None) -> list[S
     from benchbench.errors import UnknownName
 
     for key in keys or ():
-        if not any(each.planned.spec.key.startswith(key) for each in standings):
+        if not any(each.run.spec.key.startswith(key) for each in standings):
             raise UnknownName(f"the suite has no run '{key}'; see bench status")
     return [
         each
         for each in standings
-        if not keys or any(each.planned.spec.key.startswith(key) for key in keys)
+        if not keys or any(each.run.spec.key.startswith(key) for key in keys)
     ]

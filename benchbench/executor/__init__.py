@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from benchbench.run.record import Store
-from benchbench.suite.plan import Planned
+from benchbench.suite.plan import Run
 
 if TYPE_CHECKING:
     from benchbench.run.execute import Settings
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Event = dict[str, Any]
 """What a run reports: its `phase` (train, test, held, …) and the phase's numbers."""
 
-Watch = Callable[[Planned, Event], None]
+Watch = Callable[[Run, Event], None]
 
 Status = Literal["done", "failed", "interrupted", "held", "submitted"]
 """`held`: another process is at it; `submitted`: a cluster has it and nobody waits here."""
@@ -26,7 +26,7 @@ Status = Literal["done", "failed", "interrupted", "held", "submitted"]
 class Outcome:
     """How one attempt at a run ended."""
 
-    planned: Planned
+    run: Run
     status: Status
     message: str
     log: Path
@@ -36,6 +36,6 @@ class Executor(Protocol):
     """Brings runs to their records, in any order; one failure never stops the others."""
 
     def run(
-        self, todo: Sequence[Planned], store: Store, settings: Settings, watch: Watch
+        self, todo: Sequence[Run], store: Store, settings: Settings, watch: Watch
     ) -> Iterator[Outcome]:
         """Outcomes as they come; runs that another process holds are waited for."""

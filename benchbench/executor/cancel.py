@@ -26,7 +26,7 @@ def cancel(standings: Sequence[Standing], store: Store) -> list[Standing]:
     squeue.cancel([each.job for each in live if each.job in queue])
     gone = []
     for each in live:
-        folder = store.folder(each.planned.spec)
+        folder = store.folder(each.run.spec)
         newest = latest(folder)
         if each.job not in queue:
             if newest is None or not newest.alive(file_clock(folder)) or not here(newest):

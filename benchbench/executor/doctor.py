@@ -194,20 +194,20 @@ def _suite(path: Path) -> Iterator[Check]:
     from benchbench.suite.plan import plan
 
     try:
-        planned = plan(path)
+        suite_plan = plan(path)
     except BenchError as error:
         yield Check("FAIL", "suite", str(error))
         return
-    yield Check("ok", "suite", f"{path}: {len(planned.runs)} runs")
-    for source in planned.sources:
+    yield Check("ok", "suite", f"{path}: {len(suite_plan.runs)} runs")
+    for source in suite_plan.sources:
         try:
             source.dataset.fingerprint()
         except BenchError as error:
             yield Check("warn", f"data {source.label}", f"{error}; bench run prepares it")
         else:
             yield Check("ok", f"data {source.label}", "is there")
-    if planned.suite.executor == "slurm":
-        lacking = sorted({run.model for run in planned.runs if run.slurm.timeout_min is None})
+    if suite_plan.suite.executor == "slurm":
+        lacking = sorted({run.model for run in suite_plan.runs if run.slurm.timeout_min is None})
         if lacking:
             text = f"no slurm.timeout_min for {', '.join(lacking)}; write one, as 4:00"
             yield Check("FAIL", "time limit", text)

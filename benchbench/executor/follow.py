@@ -24,7 +24,7 @@ def follow(
     jobs: Sequence[Job], store: Store, watch: Watch, say: Callable[[str], None]
 ) -> Iterator[Outcome]:
     """Outcomes as the runs end; Ctrl-C ends the watching and not the runs."""
-    left = {job.planned.spec.key: job for job in jobs}
+    left = {job.run.spec.key: job for job in jobs}
     missing: dict[str, float] = {}
     queue, asked, wait = squeue.queue(), time.monotonic(), ASK_SECONDS[0]
     with stopping() as stop:
@@ -37,7 +37,7 @@ def follow(
             for job, standing in zip(list(left.values()), standings, strict=True):
                 outcome = _outcome(job, standing, missing)
                 if outcome is not None:
-                    del left[job.planned.spec.key]
+                    del left[job.run.spec.key]
                     yield outcome
                 else:
                     _show(job, watch)
@@ -58,7 +58,7 @@ def _queue(before: dict[str, Any], say: Callable[[str], None]) -> dict[str, Any]
 
 def _outcome(job: Job, standing: Standing, missing: dict[str, float]) -> Outcome | None:
     """The end of a run, once it is sure."""
-    key = job.planned.spec.key
+    key = job.run.spec.key
     if standing.state == "done":
         return job.outcome("done")
     if standing.state not in ENDED:
@@ -73,4 +73,4 @@ def _outcome(job: Job, standing: Standing, missing: dict[str, float]) -> Outcome
 def _show(job: Job, watch: Watch) -> None:
     event = read_state(job.folder)
     if event:
-        watch(job.planned, event)
+        watch(job.run, event)

@@ -10,7 +10,7 @@ from benchbench.executor import Event, Outcome, Watch
 from benchbench.executor.job import Job, stopping, work
 from benchbench.executor.turns import Turns
 from benchbench.run.record import Store
-from benchbench.suite.plan import Planned
+from benchbench.suite.plan import Run
 
 if TYPE_CHECKING:
     from benchbench.run.execute import Settings
@@ -20,13 +20,13 @@ class Inline:
     """Executes runs here, on the first GPU or else the CPU."""
 
     def run(
-        self, todo: Sequence[Planned], store: Store, settings: Settings, watch: Watch
+        self, todo: Sequence[Run], store: Store, settings: Settings, watch: Watch
     ) -> Iterator[Outcome]:
         """Outcomes in order; after an interruption the remaining runs are left for next time."""
         import torch
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        turns = Turns([Job(planned, store, settings) for planned in todo], watch)
+        turns = Turns([Job(run, store, settings) for run in todo], watch)
         with stopping() as stop:
             while turns and not stop():
                 yield from turns.look()
@@ -35,8 +35,8 @@ class Inline:
                     time.sleep(0.1)
                     continue
 
-                def report(event: Event, planned: Planned = job.planned) -> None:
-                    watch(planned, event)
+                def report(event: Event, run: Run = job.run) -> None:
+                    watch(run, event)
 
                 outcome = work(job, device=device, watch=report, stop=stop)
                 if outcome.status == "held":

@@ -23,7 +23,7 @@ from benchbench.executor import Event, Outcome
 from benchbench.run.claim import Claim, Held
 from benchbench.run.provenance import about, digest
 from benchbench.run.record import Store
-from benchbench.suite.plan import Planned
+from benchbench.suite.plan import Run
 
 if TYPE_CHECKING:
     from benchbench.run.execute import Settings
@@ -41,7 +41,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 class Job:
     """A run to be done in whatever process."""
 
-    planned: Planned
+    run: Run
     store: Store
     settings: Settings
     code: str | None = None
@@ -50,7 +50,7 @@ class Job:
     @property
     def folder(self) -> Path:
         """The run's folder."""
-        return self.store.folder(self.planned.spec)
+        return self.store.folder(self.run.spec)
 
     @property
     def log(self) -> Path:
@@ -59,7 +59,7 @@ class Job:
 
     def outcome(self, status: Any, message: str = "") -> Outcome:
         """Its end."""
-        return Outcome(self.planned, status, message, self.log)
+        return Outcome(self.run, status, message, self.log)
 
 
 def work(
@@ -74,7 +74,7 @@ def work(
     """
     try:
         job.folder.mkdir(parents=True, exist_ok=True)
-        if job.store.done(job.planned.spec, job.settings.protocols):
+        if job.store.done(job.run.spec, job.settings.protocols):
             return job.outcome("done")
         claim = Claim(job.folder, about(device))
         (job.folder / CANCELLED).unlink(missing_ok=True)
@@ -102,7 +102,7 @@ def _attempt(
     """The run itself, once the folder is ours."""
     import torch
 
-    from benchbench.run.execute import Run
+    from benchbench.run.execute import Execution
     from benchbench.training.trainer import Interrupted
 
     state = StateFile(job.folder / "state.json")
@@ -115,13 +115,13 @@ def _attempt(
         return claim.lost.is_set() or stop()
 
     with _logging_to(job.log):
-        name, planned = job.planned.spec.name, job.planned
+        name, run = job.run.spec.name, job.run
         log.info("run %s on %s, attempt %d, process %d", name, device, claim.number, os.getpid())
         try:
             report({"phase": "start"})
             _check_code(job)
             place = torch.device(device)
-            Run(planned, job.store, job.settings, place, report, stopped).execute()
+            Execution(run, job.store, job.settings, place, report, stopped).execute()
         except Interrupted as error:
             message = "another machine took over" if claim.lost.is_set() else str(error)
             log.info("interrupted: %s", message)

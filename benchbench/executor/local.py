@@ -22,7 +22,7 @@ from benchbench.executor.job import Job, stopping
 from benchbench.executor.turns import Turns
 from benchbench.run.provenance import digest
 from benchbench.run.record import Store
-from benchbench.suite.plan import Planned
+from benchbench.suite.plan import Run
 from benchbench.suite.resources import Local as Shares
 
 if TYPE_CHECKING:
@@ -158,12 +158,12 @@ class Local:
         self.code = None if any_code else digest()
 
     def run(
-        self, todo: Sequence[Planned], store: Store, settings: Settings, watch: Watch
+        self, todo: Sequence[Run], store: Store, settings: Settings, watch: Watch
     ) -> Iterator[Outcome]:
         """Outcomes as they come; after an interruption the remaining runs are left."""
         store = Store(store.root.resolve())
         store.root.mkdir(parents=True, exist_ok=True)
-        turns = Turns([Job(planned, store, settings, self.code) for planned in todo], watch)
+        turns = Turns([Job(run, store, settings, self.code) for run in todo], watch)
         seats = [_Seat(slot) for slot in self.slots]
         deaths: Counter[str] = Counter()
         told = False
@@ -218,7 +218,7 @@ def _heard(
                 yield outcome
             continue
         if kind == "event":
-            watch(job.planned, message[0])
+            watch(job.run, message[0])
             continue
         seat.job = None
         status, text = message
@@ -233,7 +233,7 @@ def _heard(
 
 def _died(job: Job, status: int, turns: Turns, deaths: Counter[str]) -> Outcome | None:
     """What to do about a worker that died at a run: try again, or give the run up."""
-    key = job.planned.spec.key
+    key = job.run.spec.key
     deaths[key] += 1
     if deaths[key] < DEATHS:
         turns.again(job)

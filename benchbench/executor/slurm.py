@@ -25,7 +25,7 @@ from benchbench.executor.standing import leaving, vanished
 from benchbench.run.claim import Claim, Held, file_clock, latest
 from benchbench.run.provenance import digest
 from benchbench.run.record import Store
-from benchbench.suite.plan import Planned
+from benchbench.suite.plan import Run
 from benchbench.suite.resources import Slurm as Request
 
 T = TypeVar("T")
@@ -61,7 +61,7 @@ class Slurm:
     """Job of each run that is in the queue, by key."""
 
     def run(
-        self, todo: Sequence[Planned], store: Store, settings: Any, watch: Watch
+        self, todo: Sequence[Run], store: Store, settings: Any, watch: Watch
     ) -> Iterator[Outcome]:
         """One outcome for each run: `submitted`, or with `wait` what became of it.
 
@@ -72,7 +72,7 @@ class Slurm:
         """
         require_time(todo)
         store = Store(store.root.resolve())
-        jobs = {planned.spec.key: Job(planned, store, settings) for planned in todo}
+        jobs = {run.spec.key: Job(run, store, settings) for run in todo}
         with alone(store.root, self.say):
             held = yield from self.submit(jobs, store)
         mine = [jobs[key] for key in jobs if key in self.given]
@@ -80,7 +80,7 @@ class Slurm:
             yield from follow.follow([*mine, *held], store, watch, self.say)
             return
         for job in mine:
-            yield job.outcome("submitted", f"job {self.given[job.planned.spec.key]}")
+            yield job.outcome("submitted", f"job {self.given[job.run.spec.key]}")
         for job in held:
             yield job.outcome("held", f"held by {latest(job.folder)}")
 
@@ -105,10 +105,10 @@ class Slurm:
         if held:
             self.say(f"{len(held)} being run by another process")
         refusals: list[str] = []
-        for request, group in groups([job.planned for job in fresh]):
-            chosen = [jobs[planned.spec.key] for planned in group]
+        for request, group in groups([job.run for job in fresh]):
+            chosen = [jobs[run.spec.key] for run in group]
             refusals += self.submit_group(request, chosen, store)
-        missed = [job for job in fresh if job.planned.spec.key not in self.given]
+        missed = [job for job in fresh if job.run.spec.key not in self.given]
         if missed and len(missed) == len(jobs):
             raise Refused(refusals[0])
         for job in missed:
@@ -140,7 +140,7 @@ class Slurm:
         from submitit.helpers import clean_env
 
         code = digest()
-        keys = [job.planned.spec.key for job in chunk]
+        keys = [job.run.spec.key for job in chunk]
         submission = Submission.new(self.suite, keys, str(request), code)
         submission.write(store.root)
         made = [
@@ -201,9 +201,9 @@ def alone(root: Path, say: Callable[[str], None]) -> Iterator[None]:
         claim.release("over")
 
 
-def require_time(todo: Sequence[Planned]) -> None:
+def require_time(todo: Sequence[Run]) -> None:
     """Raises SchemaError where a run has no time limit."""
-    missing = sorted({planned.model for planned in todo if planned.slurm.timeout_min is None})
+    missing = sorted({run.model for run in todo if run.slurm.timeout_min is None})
     if missing:
         raise SchemaError(
             f"slurm: missing key 'timeout_min' ({', '.join(missing)}); say how long one leg of a "
@@ -211,12 +211,12 @@ def require_time(todo: Sequence[Planned]) -> None:
         )
 
 
-def groups(runs: Sequence[Planned]) -> list[tuple[Request, list[Planned]]]:
+def groups(runs: Sequence[Run]) -> list[tuple[Request, list[Run]]]:
     """The runs by what they ask for, in order."""
-    found: dict[str, tuple[Request, list[Planned]]] = {}
-    for planned in runs:
-        name = json.dumps(planned.slurm.model_dump(mode="json"), sort_keys=True)
-        found.setdefault(name, (planned.slurm, []))[1].append(planned)
+    found: dict[str, tuple[Request, list[Run]]] = {}
+    for run in runs:
+        name = json.dumps(run.slurm.model_dump(mode="json"), sort_keys=True)
+        found.setdefault(name, (run.slurm, []))[1].append(run)
     return list(found.values())
 
 
@@ -225,7 +225,7 @@ def split(group: Sequence[T], size: int) -> list[list[T]]:
     return [list(group[start : start + size]) for start in range(0, len(group), size)]
 
 
-def arrays(runs: Sequence[Planned]) -> list[str]:
+def arrays(runs: Sequence[Run]) -> list[str]:
     """What would be submitted, in words."""
     size = largest()
     return [

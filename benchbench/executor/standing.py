@@ -17,7 +17,7 @@ from benchbench.run.record import Store
 
 if TYPE_CHECKING:
     from benchbench.executor.squeue import Queued
-    from benchbench.suite.plan import Planned
+    from benchbench.suite.plan import Run
 
 State = Literal[
     "done",
@@ -38,7 +38,7 @@ Ctrl-C or the end of a front end, goes on when run again."""
 class Standing:
     """Where one run is."""
 
-    planned: Planned
+    run: Run
     state: State
     detail: str
     job: str | None = None
@@ -59,14 +59,14 @@ class Standing:
 def stand(jobs: Sequence[Job], store: Store, queue: Mapping[str, Queued] | None) -> list[Standing]:
     """The standings of runs; `queue` is None where there is no scheduler to be asked."""
     if not store.root.is_dir():
-        return [Standing(job.planned, "to run", "") for job in jobs]
+        return [Standing(job.run, "to run", "") for job in jobs]
     known = entrusted(store.root, queue or {})
     now = file_clock(store.root)
     found = []
     for job in jobs:
-        given = known.get(job.planned.spec.key)
-        if store.done(job.planned.spec, job.settings.protocols):
-            found.append(Standing(job.planned, "done", _history(job.folder)))
+        given = known.get(job.run.spec.key)
+        if store.done(job.run.spec, job.settings.protocols):
+            found.append(Standing(job.run, "done", _history(job.folder)))
             continue
         found.append(_stand(job, given, queue is not None, now, store))
     return _explained(found)
@@ -79,7 +79,7 @@ def _stand(job: Job, given: Entrusted | None, asked: bool, now: float, store: St
     logs = (job.log, *(given.logs(store.root) if given else ()))
 
     def said(name: State, detail: str, *, dead: bool = False) -> Standing:
-        return Standing(job.planned, name, detail, number, dead, logs)
+        return Standing(job.run, name, detail, number, dead, logs)
 
     if newest is not None and newest.alive(now) and not vanished(newest, given, asked):
         return said("running", progress(state))

@@ -51,7 +51,7 @@ class Turns:
         """Notes that another process holds a run."""
         newest = latest(job.folder)
         self.foreign.append(Foreign(job, newest.number if newest else 0))
-        self.watch(job.planned, {"phase": "held", "message": message})
+        self.watch(job.run, {"phase": "held", "message": message})
 
     def look(self) -> Iterator[Outcome]:
         """What became of the runs that others hold; those that are free are waiting again."""
@@ -64,7 +64,7 @@ class Turns:
             newest = latest(each.job.folder)
             if newest is not None and newest.alive(now):
                 self.foreign.append(each)
-            elif each.job.store.done(each.job.planned.spec, each.job.settings.protocols):
+            elif each.job.store.done(each.job.run.spec, each.job.settings.protocols):
                 yield each.job.outcome("done")
             elif newest is not None and newest.outcome == "failed":
                 message = f"{newest.facts.get('message')} (in {newest})"

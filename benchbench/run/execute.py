@@ -22,7 +22,7 @@ from benchbench.run import predictions
 from benchbench.run.provenance import provenance
 from benchbench.run.record import Record, Store
 from benchbench.scoring.evaluate import evaluate
-from benchbench.suite.plan import Planned
+from benchbench.suite.plan import Run
 from benchbench.suite.schema import Suite, Train
 from benchbench.suite.spec import RunSpec
 from benchbench.training import checkpoint
@@ -52,15 +52,15 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Run:
-    """One planned run on one device.
+class Execution:
+    """One run on one device.
 
     Args:
         report: called with what happens, as dicts with `phase` and its numbers.
         stop: asked between training iterations; True makes a checkpoint and raises Interrupted.
     """
 
-    planned: Planned
+    run: Run
     store: Store
     settings: Settings
     device: torch.device
@@ -70,7 +70,7 @@ class Run:
     @property
     def spec(self) -> RunSpec:
         """All that decides the numbers."""
-        return self.planned.spec
+        return self.run.spec
 
     @property
     def folder(self) -> Path:
@@ -150,10 +150,10 @@ class Run:
 
     def imported(self, predictor: Predictor) -> Result:
         """The weights of a file, or none for a model without any."""
-        if self.planned.weights is not None:
+        if self.run.weights is not None:
             from benchbench.weights import files
 
-            files.load(self.planned.weights).load_into(predictor)
+            files.load(self.run.weights).load_into(predictor)
         result = Result(predictor.state_dict(), step=0, validation_mse=None, seconds=0.0)
         checkpoint.save(self.folder, result.to_state())
         return result

@@ -19,7 +19,7 @@ from benchbench.precision import autocast
 from benchbench.predictor import Predictor
 from benchbench.run.execute import Settings
 from benchbench.scoring.score import score_batch
-from benchbench.suite.plan import Planned
+from benchbench.suite.plan import Run
 from benchbench.suite.schema import Train
 from benchbench.training.trainer import Trainer
 
@@ -33,7 +33,7 @@ SECONDS = 10.0
 class Estimate:
     """What one run would take on this machine's device."""
 
-    planned: Planned
+    run: Run
     device: str
     step_seconds: float
     validation_seconds: float
@@ -45,7 +45,7 @@ class Estimate:
     @property
     def hours(self) -> float:
         """Of the whole run."""
-        train = self.planned.spec.train
+        train = self.run.spec.train
         if train is None:
             return self.test_seconds / 3600
         validations = -(-train["steps"] // train["validate_every"])
@@ -54,7 +54,7 @@ class Estimate:
 
     def warnings(self) -> list[str]:
         """What of the suite's `slurm` will not do."""
-        asked, found = self.planned.slurm, []
+        asked, found = self.run.slurm, []
         if asked.timeout_min is not None:
             legs = self.hours * 60 / asked.timeout_min
             if legs > asked.max_num_timeout + 1:
@@ -74,17 +74,17 @@ class Estimate:
         return found
 
 
-def configurations(runs: Sequence[Planned]) -> list[Planned]:
+def configurations(runs: Sequence[Run]) -> list[Run]:
     """One run of each configuration; seeds take the same time."""
-    first: dict[tuple[str, str], Planned] = {}
-    for planned in runs:
-        first.setdefault((planned.model, planned.dataset), planned)
+    first: dict[tuple[str, str], Run] = {}
+    for run in runs:
+        first.setdefault((run.model, run.dataset), run)
     return list(first.values())
 
 
-def measure(planned: Planned, settings: Settings) -> Estimate:
+def measure(run: Run, settings: Settings) -> Estimate:
     """Runs a few steps here; nothing is kept."""
-    spec, device = planned.spec, torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    spec, device = run.spec, torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dataset = registry.build_dataset(spec.dataset, **spec.dataset_options)
     predictor = registry.build_model(spec.model, dataset.clip, **spec.model_options).to(device)
     if device.type == "cuda":
@@ -107,7 +107,7 @@ def measure(planned: Planned, settings: Settings) -> Estimate:
             step = _step_seconds(trainer, dataset.split("train"), device)
         validation = _pass_seconds(predictor, dataset, "val", settings, spec.precision)
     test = _pass_seconds(predictor, dataset, "test", settings, spec.precision)
-    return Estimate(planned, device.type, step, validation, test, _peak_bytes(device))
+    return Estimate(run, device.type, step, validation, test, _peak_bytes(device))
 
 
 def _step_seconds(trainer: Trainer, split: Split, device: torch.device) -> float:

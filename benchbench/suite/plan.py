@@ -35,7 +35,7 @@ from benchbench.suite.spec import RunSpec
 
 
 @dataclass(frozen=True)
-class Planned:
+class Run:
     """A run of the suite, with all that the run itself need not know."""
 
     spec: RunSpec
@@ -54,7 +54,7 @@ class Plan:
 
     suite: Suite
     path: Path
-    runs: tuple[Planned, ...]
+    runs: tuple[Run, ...]
     sources: tuple[Source, ...]
 
 
@@ -129,8 +129,8 @@ def _train(
 
 def _expand(
     suite: Suite, contenders: Sequence[Contender], sources: Sequence[Source], faults: Faults
-) -> list[Planned]:
-    runs: list[Planned] = []
+) -> list[Run]:
+    runs: list[Run] = []
     for source, model in itertools.product(sources, contenders):
         entry = suite.models[model.index]
         trained = model.trains and model.weights is None
@@ -151,19 +151,15 @@ def _expand(
                 seed=seed if trained else 0,
                 weights=_digest(model.weights),
             )
-            runs.append(
-                Planned(spec, model.label, source.label, model.weights, slurm or suite.slurm)
-            )
+            runs.append(Run(spec, model.label, source.label, model.weights, slurm or suite.slurm))
     if not runs and not faults:
         faults.append((("exclude",), "every run of the suite is excluded"))
     _check_repeats(runs, contenders, faults)
     return runs
 
 
-def _check_repeats(
-    runs: Sequence[Planned], contenders: Sequence[Contender], faults: Faults
-) -> None:
-    first: dict[str, Planned] = {}
+def _check_repeats(runs: Sequence[Run], contenders: Sequence[Contender], faults: Faults) -> None:
+    first: dict[str, Run] = {}
     for run in runs:
         twin = first.setdefault(run.spec.key, run)
         if twin is not run:

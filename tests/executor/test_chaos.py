@@ -66,7 +66,7 @@ class Chaos:
     def workers(self) -> list[tuple[Path, Attempt]]:
         """Folders of runs that a process is at, and its attempt."""
         now = file_clock(self.store.root)
-        folders = [self.store.folder(planned.spec) for planned in self.plan.runs]
+        folders = [self.store.folder(run.spec) for run in self.plan.runs]
         return [
             (folder, newest)
             for folder in folders

@@ -14,7 +14,7 @@ import torch
 from benchbench.executor.job import CANCELLED, Job, work
 from benchbench.run import claim, record
 from benchbench.run.claim import Claim, attempts
-from benchbench.run.execute import Run, Settings
+from benchbench.run.execute import Execution, Settings
 from benchbench.run.provenance import digest
 from benchbench.run.record import Store
 from benchbench.suite.plan import Plan
@@ -55,7 +55,7 @@ def assert_same(one: Job, other: Job) -> None:
 
 def test_a_run_is_done_once(make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
     assert do(make_job()) == ("done", "")
-    monkeypatch.setattr(Run, "execute", lambda _: pytest.fail("a second time"))
+    monkeypatch.setattr(Execution, "execute", lambda _: pytest.fail("a second time"))
     assert do(make_job()) == ("done", "")
     assert [attempt.outcome for attempt in attempts(make_job().folder)] == ["done"]
 
@@ -86,7 +86,7 @@ def test_the_record_tells_of_every_attempt(make_job: Callable[..., Job]) -> None
     told = iter([False, True])
     do(job, stop=lambda: next(told))
     do(job)
-    made = job.store.record(job.planned.spec)
+    made = job.store.record(job.run.spec)
     assert made is not None
     found = made.provenance["attempts"]
     assert [attempt["outcome"] for attempt in found] == ["interrupted", "interrupted", None]
@@ -122,10 +122,10 @@ def test_whatever_a_model_raises_becomes_an_outcome(
 ) -> None:
     job = make_job()
 
-    def raises(_: Run) -> None:
+    def raises(_: Execution) -> None:
         raise FAILURES[message]
 
-    monkeypatch.setattr(Run, "execute", raises)
+    monkeypatch.setattr(Execution, "execute", raises)
     status, told = do(job)
     assert status == "failed"
     assert told.startswith(message)
@@ -149,7 +149,7 @@ def test_a_full_disk_at_the_record_costs_nothing_but_the_test(
         status, message = do(job)
     assert status == "failed"
     assert "No space left on device; free some, then run again" in message
-    assert job.store.record(job.planned.spec) is None
+    assert job.store.record(job.run.spec) is None
     history = (job.folder / "history.jsonl").read_text()
     assert do(job)[0] == "done"
     assert (job.folder / "history.jsonl").read_text() == history
@@ -168,12 +168,12 @@ def test_a_full_disk_for_everything_is_an_outcome_too(
 
 def test_other_code_than_that_of_the_submission_is_refused(make_job: Callable[..., Job]) -> None:
     job = make_job()
-    other = Job(job.planned, job.store, job.settings, code="0123456789ab")
+    other = Job(job.run, job.store, job.settings, code="0123456789ab")
     status, message = do(other)
     assert status == "failed"
     assert message.startswith("the code has changed since the run was submitted (0123456789ab then")
     assert attempts(job.folder)[0].facts["code"] == digest()
-    assert do(Job(job.planned, job.store, job.settings, code=digest()))[0] == "done"
+    assert do(Job(job.run, job.store, job.settings, code=digest()))[0] == "done"
 
 
 def test_a_new_attempt_forgets_that_the_run_was_cancelled(make_job: Callable[..., Job]) -> None:

@@ -20,7 +20,7 @@ from benchbench.executor.local import Local, Slot, search_path, slots
 from benchbench.run.claim import Claim, attempts
 from benchbench.run.execute import Settings
 from benchbench.run.record import Store
-from benchbench.suite.plan import Plan, Planned
+from benchbench.suite.plan import Plan, Run
 from benchbench.suite.resources import Local as Shares
 
 MakePlan = Callable[..., Plan]
@@ -34,7 +34,7 @@ def run(plan: Plan, store: Store, watch: Callable[..., None] = ignore) -> dict[i
     """Outcomes by seed."""
     executor = Local(plan.suite.local, any_code=True)
     outcomes = executor.run(plan.runs, store, Settings.of(plan.suite), watch)
-    return {outcome.planned.spec.seed: outcome for outcome in outcomes}
+    return {outcome.run.spec.seed: outcome for outcome in outcomes}
 
 
 def test_a_machine_is_shared_out() -> None:
@@ -91,9 +91,9 @@ def test_a_suite_ends_as_it_does_in_one_process_whatever_dies(
     most = 0
     killed = False
 
-    def watch(planned: Planned, event: dict[str, Any]) -> None:
+    def watch(run: Run, event: dict[str, Any]) -> None:
         nonlocal most, killed
-        seed = planned.spec.seed
+        seed = run.spec.seed
         if event["phase"] in ("done", "failed"):
             busy.discard(seed)
         else:
@@ -101,7 +101,7 @@ def test_a_suite_ends_as_it_does_in_one_process_whatever_dies(
         most = max(most, len(busy))
         if not killed and seed == 0 and event.get("step", 0) >= 3:
             killed = True
-            os.kill(attempts(store.folder(planned.spec))[-1].facts["process"], signal.SIGKILL)
+            os.kill(attempts(store.folder(run.spec))[-1].facts["process"], signal.SIGKILL)
 
     outcomes = run(plan, store, watch)
     statuses = {seed: outcome.status for seed, outcome in outcomes.items()}
@@ -140,14 +140,14 @@ def test_runs_of_another_process_are_waited_for_and_taken_up(
     held = Claim(store.folder(plan.runs[0].spec))
     order: list[str] = []
 
-    def watch(planned: Planned, event: dict[str, Any]) -> None:
-        order.append(f"{event['phase']} {planned.spec.seed}")
-        if event == {"phase": "done"} and planned.spec.seed == 1:
+    def watch(run: Run, event: dict[str, Any]) -> None:
+        order.append(f"{event['phase']} {run.spec.seed}")
+        if event == {"phase": "done"} and run.spec.seed == 1:
             threading.Timer(0.2, held.release, ["interrupted"]).start()
 
     executor = Inline()
     outcomes = list(executor.run(plan.runs, store, Settings.of(plan.suite), watch))
-    assert [outcome.planned.spec.seed for outcome in outcomes] == [1, 0]
+    assert [outcome.run.spec.seed for outcome in outcomes] == [1, 0]
     assert [outcome.status for outcome in outcomes] == ["done", "done"]
     assert order[0] == "held 0"
     assert order.index("done 1") < order.index("start 0")
@@ -160,7 +160,7 @@ def test_a_failure_in_another_process_is_not_repeated_here(
     store = Store(tmp_path / "results")
     held = Claim(store.folder(plan.runs[0].spec))
 
-    def watch(planned: Planned, event: dict[str, Any]) -> None:
+    def watch(run: Run, event: dict[str, Any]) -> None:
         assert event["phase"] == "held"
         threading.Timer(0.2, held.release, ["failed", "no memory"]).start()
 

@@ -150,7 +150,7 @@ def test_usr2_after_term_requeues(
 
 
 def test_a_failure_fails_the_job(job: SlurmJob, handler: Handler) -> None:
-    other = SlurmJob(Job(job.job.planned, job.job.store, job.job.settings, "0" * 12), 1200, 120)
+    other = SlurmJob(Job(job.job.run, job.job.store, job.job.settings, "0" * 12), 1200, 120)
     with pytest.raises(RunFailed, match=r"the code has changed .* log: .*log.txt"):
         other()
 

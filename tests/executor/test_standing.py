@@ -34,7 +34,7 @@ class Case:
 
     def submitted(self, state: str | None, reason: str = "None", *, ago: float = 100) -> None:
         """As element 3 of array 7, which is in the queue in a state or has left it."""
-        keys = ("a", "b", "c", self.job.planned.spec.key)
+        keys = ("a", "b", "c", self.job.run.spec.key)
         made = time.time() - ago
         Submission("bench-x-1", "x", keys, "1 CPU", "c0de", made, "7").write(self.job.store.root)
         if state is not None:

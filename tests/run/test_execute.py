@@ -14,7 +14,7 @@ from torch import Tensor
 from benchbench import protocols
 from benchbench.errors import DataMissing
 from benchbench.predictor import Predictor
-from benchbench.run.execute import Run, Settings, load_run
+from benchbench.run.execute import Execution, Settings, load_run
 from benchbench.run.record import Store
 from benchbench.run.rescore import rescore
 from benchbench.suite.plan import plan
@@ -23,10 +23,12 @@ Write = Callable[..., Path]
 CPU = torch.device("cpu")
 
 
-def made(suite: Path, results: Path, *overrides: str) -> tuple[Run, Path]:
+def made(suite: Path, results: Path, *overrides: str) -> tuple[Execution, Path]:
     """The finished run of the suite's ConvLSTM, and its folder."""
-    planned = plan(suite, overrides)
-    run = Run(planned.runs[1], Store(results), Settings.of(planned.suite), CPU, lambda event: None)
+    suite_plan = plan(suite, overrides)
+    run = Execution(
+        suite_plan.runs[1], Store(results), Settings.of(suite_plan.suite), CPU, lambda event: None
+    )
     run.execute()
     return run, run.folder
 
