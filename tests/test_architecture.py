@@ -30,8 +30,8 @@ ORDER = (
 )  # fmt: skip
 # Where `bench --help`, a plan, a status or a table goes through: nothing heavy when imported.
 LIGHT = (
-    "errors", "clip", "registry", "scoring.protocol", "scoring.summary", "suite", "run.claim",
-    "run.provenance", "run.record", "executor", "report", "cli",
+    "errors", "clip", "registry", "scoring.protocol", "scoring.summary", "suite", "training.events",
+    "run.claim", "run.job", "run.provenance", "run.record", "executor", "report", "cli",
 )  # fmt: skip
 # ... but for what only a process that does a run imports.
 AT_WORK = {"executor.worker"}

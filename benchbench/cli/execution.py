@@ -98,7 +98,7 @@ def execute(plan: Plan, todo: Sequence[Run], store: Store, console: Console, how
     """Runs or submits; how each ended."""
     from benchbench.cli.progress import Display, watching
     from benchbench.data.passport import prepare
-    from benchbench.run.execute import Settings
+    from benchbench.run.job import Settings
 
     with watching(console) as watch:
         prepare((source.dataset for source in plan.sources), watch)

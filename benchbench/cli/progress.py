@@ -21,9 +21,9 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from benchbench.executor import Event, Outcome
-from benchbench.executor.standing import clock
+from benchbench.executor import Outcome
 from benchbench.suite.plan import Run
+from benchbench.training.events import Event, Note, Testing, Training
 
 if TYPE_CHECKING:
     from benchbench.data.download import Watch
@@ -44,7 +44,6 @@ class Display:
         self.console = console
         self.total = total
         self.ended = 0
-        self.started: dict[str, tuple[float, int]] = {}
         self.printed: dict[str, float] = {}
         self.tasks: dict[str, TaskID] = {}
         self.live = Progress(
@@ -75,7 +74,7 @@ class Display:
         """Shows where one run stands."""
         key = run.spec.key
         done, of = _share(event)
-        what = self._describe(key, event)
+        what = "" if isinstance(event, Note) and event.phase != "held" else str(event)
         if self.console.is_terminal:
             if key not in self.tasks:
                 self.tasks[key] = self.live.add_task(title(run), total=of, what="")
@@ -106,36 +105,17 @@ class Display:
     def _line(self, text: str) -> None:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def _describe(self, key: str, event: Event) -> str:
-        if event["phase"] == "train":
-            loss = f"loss {event['loss']:.4g}"
-            seen = event["validation"]
-            validation = "" if seen is None else f", val MSE {seen:.4g}"
-            left = f", {self._left(key, event)} left"
-            return f"step {event['step']}/{event['steps']}, {loss}{validation}{left}"
-        if event["phase"] == "test":
-            return f"testing {event['done']}/{event['of']}"
-        return f"held by another: {event['message']}" if event["phase"] == "held" else ""
-
-    def _left(self, key: str, event: Event) -> str:
-        now, step = time.monotonic(), event["step"]
-        since, first = self.started.setdefault(key, (now, step))
-        if step == first:
-            return "?"
-        return clock((now - since) / (step - first) * (event["steps"] - step))
-
 
 def title(run: Run) -> str:
     """`ConvLSTM on moving_digits, seed 0`."""
     return f"{run.model} on {run.dataset}, seed {run.spec.seed}"
 
 
-def _share(event: dict[str, Any]) -> tuple[int | None, int | None]:
-    if event["phase"] == "train":
-        return event["step"], event["steps"]
-    if event["phase"] == "test":
-        return event["done"], event["of"]
-    return None, None
+def _share(event: Event) -> tuple[int | None, int | None]:
+    """Done and all there is, of a phase that counts."""
+    if isinstance(event, Training):
+        return event.step, event.steps
+    return (event.done, event.total) if isinstance(event, Testing) else (None, None)
 
 
 @contextlib.contextmanager

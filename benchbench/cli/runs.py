@@ -132,7 +132,7 @@ def _show(console: Console, planned: Plan, store: Store) -> None:
 def _measure(suite: Path, overrides: Sequence[str] | None, results: Path) -> None:
     from rich.table import Table
 
-    from benchbench.run.execute import Settings
+    from benchbench.run.job import Settings
     from benchbench.run.measure import configurations, measure
 
     planned, _ = planned_suite(suite, overrides, results)

@@ -151,10 +151,9 @@ def doctor(
 def _stand(plan: Plan, store: Store) -> tuple[list[Standing], str]:
     """All standings, and why the scheduler was not asked."""
     from benchbench.executor import squeue
-    from benchbench.executor.job import Job
     from benchbench.executor.ledger import FOLDER
     from benchbench.executor.standing import stand
-    from benchbench.run.execute import Settings
+    from benchbench.run.job import Job, Settings
 
     settings = Settings.of(plan.suite)
     jobs = [Job(each, store, settings) for each in plan.runs]

@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Literal, Protocol
 
+from benchbench.run.job import Job, Settings
 from benchbench.run.record import Store
 from benchbench.suite.plan import Run
-
-if TYPE_CHECKING:
-    from benchbench.run.execute import Settings
-
-Event = dict[str, Any]
-"""What a run reports: its `phase` (train, test, held, …) and the phase's numbers."""
+from benchbench.training.events import Event
 
 Watch = Callable[[Run, Event], None]
 
-Status = Literal["done", "failed", "interrupted", "held", "submitted"]
+Status = Literal["done", "failed", "interrupted", "killed", "held", "submitted"]
 """`held`: another process is at it; `submitted`: a cluster has it and nobody waits here."""
 
 
@@ -26,10 +22,19 @@ Status = Literal["done", "failed", "interrupted", "held", "submitted"]
 class Outcome:
     """How one attempt at a run ended."""
 
-    run: Run
+    job: Job
     status: Status
-    message: str
-    log: Path
+    message: str = ""
+
+    @property
+    def run(self) -> Run:
+        """The run that was attempted."""
+        return self.job.run
+
+    @property
+    def log(self) -> Path:
+        """Where to read on."""
+        return self.job.log
 
 
 class Executor(Protocol):

@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from benchbench.executor import Outcome, Watch, squeue
-from benchbench.executor.job import Job, stopping
+from benchbench.executor import Outcome, Status, Watch, squeue
+from benchbench.executor.job import stopping
 from benchbench.executor.standing import Standing, read_state, stand
+from benchbench.run.job import Job
 from benchbench.run.record import Store
+from benchbench.training.events import from_plain
 
 LOOK_SECONDS = 2.0
 """Least time between two looks at the files of all runs."""
@@ -60,17 +62,16 @@ def _outcome(job: Job, standing: Standing, missing: dict[str, float]) -> Outcome
     """The end of a run, once it is sure."""
     key = job.run.spec.key
     if standing.state == "done":
-        return job.outcome("done")
+        return Outcome(job, "done")
     if standing.state not in ENDED:
         missing.pop(key, None)
         return None
     if time.monotonic() - missing.setdefault(key, time.monotonic()) < SURE_SECONDS:
         return None
-    status = "failed" if standing.state == "failed" else "interrupted"
-    return job.outcome(status, standing.detail)
+    status: Status = "failed" if standing.state == "failed" else "interrupted"
+    return Outcome(job, status, standing.detail)
 
 
 def _show(job: Job, watch: Watch) -> None:
-    event = read_state(job.folder)
-    if event:
-        watch(job.run, event)
+    if state := read_state(job.folder):
+        watch(job.run, from_plain(state))

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from functools import partial
 
-from benchbench.executor import Event, Outcome, Watch
-from benchbench.executor.job import Job, stopping, work
+from benchbench.executor import Outcome, Watch
+from benchbench.executor.job import stopping, work
 from benchbench.executor.turns import Turns
+from benchbench.run.job import Job, Settings
 from benchbench.run.record import Store
 from benchbench.suite.plan import Run
-
-if TYPE_CHECKING:
-    from benchbench.run.execute import Settings
 
 
 class Inline:
@@ -34,11 +32,7 @@ class Inline:
                 if job is None:
                     time.sleep(0.1)
                     continue
-
-                def report(event: Event, run: Run = job.run) -> None:
-                    watch(run, event)
-
-                outcome = work(job, device=device, watch=report, stop=stop)
+                outcome = work(job, device=device, watch=partial(watch, job.run), stop=stop)
                 if outcome.status == "held":
                     turns.set_aside(job, outcome.message)
                 else:

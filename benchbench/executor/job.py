@@ -12,21 +12,17 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from benchbench.atomic import write_text
 from benchbench.errors import BenchError, RunFailed
-from benchbench.executor import Event, Outcome
+from benchbench.executor import Outcome
 from benchbench.run.claim import Claim, Held
+from benchbench.run.job import Job
 from benchbench.run.provenance import about, digest
-from benchbench.run.record import Store
-from benchbench.suite.plan import Run
-
-if TYPE_CHECKING:
-    from benchbench.run.execute import Settings
+from benchbench.training.events import Event, Note, Watch, to_plain
 
 log = logging.getLogger("benchbench")
 
@@ -37,34 +33,7 @@ CANCELLED = "cancelled"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-@dataclass(frozen=True)
-class Job:
-    """A run to be done in whatever process."""
-
-    run: Run
-    store: Store
-    settings: Settings
-    code: str | None = None
-    """Digest of the code it was submitted with; None to take any."""
-
-    @property
-    def folder(self) -> Path:
-        """The run's folder."""
-        return self.store.folder(self.run.spec)
-
-    @property
-    def log(self) -> Path:
-        """The run's log."""
-        return self.folder / "log.txt"
-
-    def outcome(self, status: Any, message: str = "") -> Outcome:
-        """Its end."""
-        return Outcome(self.run, status, message, self.log)
-
-
-def work(
-    job: Job, *, device: str, watch: Callable[[Event], None], stop: Callable[[], bool]
-) -> Outcome:
+def work(job: Job, *, device: str, watch: Watch, stop: Callable[[], bool]) -> Outcome:
     """Does a run in this process if nobody else is at it; whatever it raises becomes an outcome.
 
     Args:
@@ -74,19 +43,19 @@ def work(
     """
     try:
         job.folder.mkdir(parents=True, exist_ok=True)
-        if job.store.done(job.run.spec, job.settings.protocols):
-            return job.outcome("done")
+        if job.done:
+            return Outcome(job, "done")
         claim = Claim(job.folder, about(device))
         (job.folder / CANCELLED).unlink(missing_ok=True)
     except Held as error:
-        return job.outcome("held", str(error))
+        return Outcome(job, "held", str(error))
     except (OSError, BenchError) as error:
-        return job.outcome("failed", explain(error))
-    outcome = job.outcome("killed")
+        return Outcome(job, "failed", explain(error))
+    outcome = Outcome(job, "killed")
     try:
         outcome = _attempt(job, claim, device, watch, stop)
     except OSError as error:  # no room for as much as a log
-        outcome = job.outcome("failed", explain(error))
+        outcome = Outcome(job, "failed", explain(error))
     finally:
         claim.release(outcome.status, outcome.message)
     return outcome
@@ -96,7 +65,7 @@ def _attempt(
     job: Job,
     claim: Claim,
     device: str,
-    watch: Callable[[Event], None],
+    watch: Watch,
     stop: Callable[[], bool],
 ) -> Outcome:
     """The run itself, once the folder is ours."""
@@ -107,7 +76,7 @@ def _attempt(
 
     state = StateFile(job.folder / "state.json")
 
-    def report(event: Event) -> None:
+    def tell(event: Event) -> None:
         state(event)
         watch(event)
 
@@ -115,26 +84,25 @@ def _attempt(
         return claim.lost.is_set() or stop()
 
     with _logging_to(job.log):
-        name, run = job.run.spec.name, job.run
-        log.info("run %s on %s, attempt %d, process %d", name, device, claim.number, os.getpid())
+        name, number = job.run.spec.name, claim.number
+        log.info("run %s on %s, attempt %d, process %d", name, device, number, os.getpid())
         try:
-            report({"phase": "start"})
+            tell(Note("start"))
             _check_code(job)
-            place = torch.device(device)
-            Execution(run, job.store, job.settings, place, report, stopped).execute()
+            Execution(job, torch.device(device), tell, stopped).execute()
         except Interrupted as error:
             message = "another machine took over" if claim.lost.is_set() else str(error)
             log.info("interrupted: %s", message)
-            report({"phase": "interrupted", "message": message})
-            return job.outcome("interrupted", message)
+            tell(Note("interrupted", message))
+            return Outcome(job, "interrupted", message)
         except Exception as error:
             message = explain(error)
             _log_failure(error)
-            report({"phase": "failed", "message": message})
-            return job.outcome("failed", message)
+            tell(Note("failed", message))
+            return Outcome(job, "failed", message)
         log.info("done")
-        report({"phase": "done"})
-        return job.outcome("done")
+        tell(Note("done"))
+        return Outcome(job, "done")
 
 
 def _check_code(job: Job) -> None:
@@ -224,16 +192,11 @@ class StateFile:
         self.path = path
         self.written = 0.0
         self.known: dict[str, Any] = {"host": socket.gethostname(), "process": os.getpid()}
-        self.first: tuple[float, int] | None = None
 
     def __call__(self, event: Event) -> None:
         now = time.monotonic()
-        if "step" in event:
-            self.first = self.first or (now, event["step"])
-            steps = event["step"] - self.first[1]
-            self.known["seconds_a_step"] = (now - self.first[0]) / steps if steps else None
-        same = event["phase"] == self.known.get("phase")
-        self.known.update(event)
+        same = event.phase == self.known.get("phase")
+        self.known.update(to_plain(event))
         if same and now - self.written < STATE_SECONDS:
             return
         self.written, self.known["updated"] = now, time.time()

@@ -14,19 +14,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import benchbench
 from benchbench.executor import Outcome, Watch
-from benchbench.executor.job import Job, stopping
+from benchbench.executor.job import stopping
 from benchbench.executor.turns import Turns
+from benchbench.run.job import Job, Settings
 from benchbench.run.provenance import digest
 from benchbench.run.record import Store
 from benchbench.suite.plan import Run
 from benchbench.suite.resources import Local as Shares
-
-if TYPE_CHECKING:
-    from benchbench.run.execute import Settings
 
 DEATHS = 3
 """Workers that may die at one run before it counts as failed."""
@@ -228,7 +226,7 @@ def _heard(
         if status == "held":
             turns.set_aside(job, text)
         else:
-            yield job.outcome(status, text)
+            yield Outcome(job, status, text)
 
 
 def _died(job: Job, status: int, turns: Turns, deaths: Counter[str]) -> Outcome | None:
@@ -240,4 +238,4 @@ def _died(job: Job, status: int, turns: Turns, deaths: Counter[str]) -> Outcome 
         return None
     how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
     hint = "; the machine may be out of memory" if status == -signal.SIGKILL else ""
-    return job.outcome("failed", f"its worker died {DEATHS} times, the last time by {how}{hint}")
+    return Outcome(job, "failed", f"its worker died {DEATHS} times, the last time by {how}{hint}")

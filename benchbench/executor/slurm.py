@@ -13,16 +13,16 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from benchbench.errors import BenchError, SchemaError
 from benchbench.executor import Outcome, Watch, follow, squeue
-from benchbench.executor.job import Job
 from benchbench.executor.ledger import FOLDER, Submission, entrusted
 from benchbench.executor.local import search_path
 from benchbench.executor.slurm_job import SlurmJob
 from benchbench.executor.standing import leaving, vanished
 from benchbench.run.claim import Claim, Held, file_clock, latest
+from benchbench.run.job import Job, Settings
 from benchbench.run.provenance import digest
 from benchbench.run.record import Store
 from benchbench.suite.plan import Run
@@ -61,7 +61,7 @@ class Slurm:
     """Job of each run that is in the queue, by key."""
 
     def run(
-        self, todo: Sequence[Run], store: Store, settings: Any, watch: Watch
+        self, todo: Sequence[Run], store: Store, settings: Settings, watch: Watch
     ) -> Iterator[Outcome]:
         """One outcome for each run: `submitted`, or with `wait` what became of it.
 
@@ -80,9 +80,9 @@ class Slurm:
             yield from follow.follow([*mine, *held], store, watch, self.say)
             return
         for job in mine:
-            yield job.outcome("submitted", f"job {self.given[job.run.spec.key]}")
+            yield Outcome(job, "submitted", f"job {self.given[job.run.spec.key]}")
         for job in held:
-            yield job.outcome("held", f"held by {latest(job.folder)}")
+            yield Outcome(job, "held", f"held by {latest(job.folder)}")
 
     def submit(self, jobs: dict[str, Job], store: Store) -> Generator[Outcome, None, list[Job]]:
         """Submits what neither is in the queue nor held; gives the held ones back."""
@@ -112,7 +112,7 @@ class Slurm:
         if missed and len(missed) == len(jobs):
             raise Refused(refusals[0])
         for job in missed:
-            yield job.outcome("failed", refusals[0])
+            yield Outcome(job, "failed", refusals[0])
         return held
 
     def submit_group(self, request: Request, group: Sequence[Job], store: Store) -> list[str]:

@@ -20,8 +20,10 @@ from types import FrameType
 from typing import Any
 
 from benchbench.errors import RunFailed
-from benchbench.executor.job import Job, StateFile, work
+from benchbench.executor.job import StateFile, work
 from benchbench.executor.squeue import preempted
+from benchbench.run.job import Job
+from benchbench.training.events import Note
 
 HELD_SECONDS = 300.0
 """How long a job waits for another process to let go of its run: the stale limit and more."""
@@ -108,7 +110,7 @@ class SlurmJob:
             requeue(signal.SIGUSR2)
         except Exception as error:
             message = self.failure(error)
-            StateFile(self.job.folder / "state.json")({"phase": "failed", "message": message})
+            StateFile(self.job.folder / "state.json")(Note("failed", message))
             raise RunFailed(message) from error
 
     def limit_reached(self, began: float) -> Callable[[], bool]:

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchbench.executor import squeue
-from benchbench.executor.job import CANCELLED, Job
+from benchbench.executor.job import CANCELLED
 from benchbench.executor.ledger import Entrusted, entrusted, tail
 from benchbench.run.claim import Attempt, file_clock, latest
+from benchbench.run.job import Job
 from benchbench.run.record import Store
+from benchbench.training.events import Note, clock, from_plain
 
 if TYPE_CHECKING:
     from benchbench.executor.squeue import Queued
@@ -65,7 +67,7 @@ def stand(jobs: Sequence[Job], store: Store, queue: Mapping[str, Queued] | None)
     found = []
     for job in jobs:
         given = known.get(job.run.spec.key)
-        if store.done(job.run.spec, job.settings.protocols):
+        if job.done:
             found.append(Standing(job.run, "done", _history(job.folder)))
             continue
         found.append(_stand(job, given, queue is not None, now, store))
@@ -177,13 +179,10 @@ def read_state(folder: Path) -> dict[str, Any]:
 def progress(state: dict[str, Any]) -> str:
     """`step 40/100, loss 0.02, 3m left, on node7`."""
     where = f"on {state['host']}" if "host" in state else ""
-    if state.get("phase") == "test":
-        return f"testing {state['done']}/{state['of']}, {where}"
-    if state.get("phase") != "train":
+    event = from_plain(state) if state else Note("start")
+    if isinstance(event, Note):
         return f"starting {where}".strip()
-    parts = [step(state), f"loss {state['loss']:.4g}"]
-    if (pace := state.get("seconds_a_step")) is not None:
-        parts.append(f"{clock(pace * (state['steps'] - state['step']))} left")
+    parts = [str(event)]
     late = time.time() - state["updated"]
     if late > 600:
         parts.append(f"no news for {clock(late)}")
@@ -193,11 +192,3 @@ def progress(state: dict[str, Any]) -> str:
 def step(state: dict[str, Any]) -> str:
     """`step 40/100`, empty before the first."""
     return f"step {state['step']}/{state['steps']}" if "step" in state else ""
-
-
-def clock(seconds: float) -> str:
-    """`45s`, `12m`, `3h20m`."""
-    if seconds < 100:
-        return f"{seconds:.0f}s"
-    minutes = round(seconds / 60)
-    return f"{minutes}m" if minutes < 100 else f"{minutes // 60}h{minutes % 60:02d}m"

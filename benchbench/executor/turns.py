@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from benchbench.executor import Outcome, Watch
-from benchbench.executor.job import Job
 from benchbench.run.claim import file_clock, latest
+from benchbench.run.job import Job
+from benchbench.training.events import Note
 
 LOOK_SECONDS = 1.0
 """Least time between two looks at the runs that others hold."""
@@ -51,7 +52,7 @@ class Turns:
         """Notes that another process holds a run."""
         newest = latest(job.folder)
         self.foreign.append(Foreign(job, newest.number if newest else 0))
-        self.watch(job.run, {"phase": "held", "message": message})
+        self.watch(job.run, Note("held", message))
 
     def look(self) -> Iterator[Outcome]:
         """What became of the runs that others hold; those that are free are waiting again."""
@@ -64,10 +65,10 @@ class Turns:
             newest = latest(each.job.folder)
             if newest is not None and newest.alive(now):
                 self.foreign.append(each)
-            elif each.job.store.done(each.job.run.spec, each.job.settings.protocols):
-                yield each.job.outcome("done")
+            elif each.job.done:
+                yield Outcome(each.job, "done")
             elif newest is not None and newest.outcome == "failed":
                 message = f"{newest.facts.get('message')} (in {newest})"
-                yield each.job.outcome("failed", message)
+                yield Outcome(each.job, "failed", message)
             else:
                 self.waiting.append(each.job)

@@ -18,8 +18,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from benchbench.executor import Event
-from benchbench.executor.job import Job, stopping, work
+from benchbench.executor.job import stopping, work
+from benchbench.run.job import Job
+from benchbench.training.events import Event
 
 EVENT_SECONDS = 0.2
 """Least time between two events of one phase that are passed on."""
@@ -55,18 +56,18 @@ class Worker:
                 outcome = work(
                     job,
                     device=self.device,
-                    watch=self.report,
+                    watch=self.watch,
                     stop=lambda: self.stop.is_set() or signalled(),
                 )
                 self.send("outcome", outcome.status, outcome.message)
                 if signalled():
                     return
 
-    def report(self, event: Event) -> None:
+    def watch(self, event: Event) -> None:
         """Passes an event on, not too often."""
         now = time.monotonic()
-        if event["phase"] != self.phase or now - self.sent >= EVENT_SECONDS:
-            self.phase, self.sent = event["phase"], now
+        if event.phase != self.phase or now - self.sent >= EVENT_SECONDS:
+            self.phase, self.sent = event.phase, now
             self.send("event", event)
 
     def send(self, *message: Any) -> None:

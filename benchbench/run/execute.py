@@ -19,36 +19,15 @@ from benchbench.errors import DataMissing
 from benchbench.precision import autocast
 from benchbench.predictor import Predictor
 from benchbench.run import predictions
+from benchbench.run.job import Job
 from benchbench.run.provenance import provenance
-from benchbench.run.record import Record, Store
+from benchbench.run.record import Record
 from benchbench.scoring.evaluate import evaluate
-from benchbench.suite.plan import Run
-from benchbench.suite.schema import Suite, Train
+from benchbench.suite.schema import Train
 from benchbench.suite.spec import RunSpec
 from benchbench.training import checkpoint
-from benchbench.training.trainer import Interrupted, Report, Result, Trainer
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a run needs besides its spec; none of it changes a number."""
-
-    protocols: tuple[str, ...] = ("benchbench",)
-    checkpoint_every: int = 500
-    workers: int = 0
-    test_batch: int = 16
-    store_predictions: bool = False
-
-    @classmethod
-    def of(cls, suite: Suite) -> Settings:
-        """The settings a suite gives its runs."""
-        return cls(
-            tuple(suite.protocols),
-            suite.checkpoint_every,
-            suite.workers,
-            suite.test_batch,
-            suite.store_predictions,
-        )
+from benchbench.training.events import Testing, Watch
+from benchbench.training.trainer import Interrupted, Result, Trainer
 
 
 @dataclass(frozen=True)
@@ -56,26 +35,24 @@ class Execution:
     """One run on one device.
 
     Args:
-        report: called with what happens, as dicts with `phase` and its numbers.
+        watch: told what happens.
         stop: asked between training iterations; True makes a checkpoint and raises Interrupted.
     """
 
-    run: Run
-    store: Store
-    settings: Settings
+    job: Job
     device: torch.device
-    report: Report
+    watch: Watch
     stop: Callable[[], bool] = lambda: False
 
     @property
     def spec(self) -> RunSpec:
         """All that decides the numbers."""
-        return self.run.spec
+        return self.job.run.spec
 
     @property
     def folder(self) -> Path:
         """Where it leaves what it makes."""
-        return self.store.folder(self.spec)
+        return self.job.folder
 
     def execute(self) -> None:
         """Brings the run to its record and its scores to the protocols asked; nothing twice.
@@ -84,12 +61,12 @@ class Execution:
             RunFailed: the run cannot be finished; its folder stays for the next attempt.
             Interrupted: `stop` said so.
         """
-        record = self.store.record(self.spec)
+        record = self.job.store.record(self.spec)
         if record is None:
             self.folder.mkdir(parents=True, exist_ok=True)
             spec = yaml.safe_dump(self.spec.to_dict(), sort_keys=False)
             write_text(self.folder / "spec.yaml", spec)
-            self.store.write(self.spec, self.made())
+            self.job.store.write(self.spec, self.made())
             (self.folder / checkpoint.PREVIOUS).unlink(missing_ok=True)
         elif missing := self.unscored():
             predictor, dataset, _ = load_run(self.folder)
@@ -97,7 +74,7 @@ class Execution:
 
     def unscored(self) -> list[str]:
         """Protocols of the suite under which there are no scores yet."""
-        return self.store.unscored(self.spec, self.settings.protocols)
+        return self.job.store.unscored(self.spec, self.job.settings.protocols)
 
     def made(self) -> Record:
         """Trains and scores the run; its record."""
@@ -112,8 +89,8 @@ class Execution:
         result = self.trained(predictor, dataset, train) if train else self.imported(predictor)
         predictor.load_state_dict(result.weights)
         started = time.monotonic()
-        batch = self.settings.test_batch
-        self.score(predictor, dataset, self.settings.protocols, batch=batch)
+        batch = self.job.settings.test_batch
+        self.score(predictor, dataset, self.job.settings.protocols, batch=batch)
         return Record(
             spec=spec.to_dict(),
             key=spec.key,
@@ -133,7 +110,7 @@ class Execution:
         """The weights after training, from the newest checkpoint on if there is one."""
 
         def validate() -> float:
-            return validation_mse(predictor, dataset, self.settings.test_batch, train.precision)
+            return validation_mse(predictor, dataset, self.job.settings.test_batch, train.precision)
 
         return Trainer(
             predictor=predictor,
@@ -141,19 +118,19 @@ class Execution:
             clip=dataset.clip,
             seed=self.spec.seed,
             folder=self.folder,
-            checkpoint_every=self.settings.checkpoint_every,
-            workers=self.settings.workers,
+            checkpoint_every=self.job.settings.checkpoint_every,
+            workers=self.job.settings.workers,
             validate=validate,
-            report=lambda event: self.report({"phase": "train", **event}),
+            watch=self.watch,
             stop=self.stop,
         ).run(dataset.split("train"))
 
     def imported(self, predictor: Predictor) -> Result:
         """The weights of a file, or none for a model without any."""
-        if self.run.weights is not None:
+        if self.job.run.weights is not None:
             from benchbench.weights import files
 
-            files.load(self.run.weights).load_into(predictor)
+            files.load(self.job.run.weights).load_into(predictor)
         result = Result(predictor.state_dict(), step=0, validation_mse=None, seconds=0.0)
         checkpoint.save(self.folder, result.to_state())
         return result
@@ -167,14 +144,14 @@ class Execution:
             Interrupted: `stop` said so; the trained weights are kept, the scores are not.
         """
 
-        def watch(done: int, of: int) -> None:
-            self.report({"phase": "test", "done": done, "of": of})
-            if done < of and self.stop():
-                raise Interrupted(f"stopped at test sequence {done} of {of}")
+        def watch(done: int, total: int) -> None:
+            self.watch(Testing(done, total))
+            if done < total and self.stop():
+                raise Interrupted(f"stopped at test sequence {done} of {total}")
 
         split, kept = dataset.split("test"), self.folder / predictions.NAME
         with contextlib.ExitStack() as stack:
-            if self.settings.store_predictions and not kept.exists():
+            if self.job.settings.store_predictions and not kept.exists():
                 temporary = stack.enter_context(replacing(kept))
                 predictor = predictions.Recorder(predictor, temporary, len(split))
             evaluate(
@@ -185,7 +162,7 @@ class Execution:
                 self.folder / "scores",
                 batch=batch,
                 device=self.device,
-                workers=self.settings.workers,
+                workers=self.job.settings.workers,
                 precision=self.spec.precision,
                 on_progress=watch,
             )

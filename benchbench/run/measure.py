@@ -17,7 +17,7 @@ from benchbench import protocols, registry
 from benchbench.dataset import Dataset, Split, SplitName
 from benchbench.precision import autocast
 from benchbench.predictor import Predictor
-from benchbench.run.execute import Settings
+from benchbench.run.job import Settings
 from benchbench.scoring.score import score_batch
 from benchbench.suite.plan import Run
 from benchbench.suite.schema import Train
@@ -102,7 +102,7 @@ def measure(run: Run, settings: Settings) -> Estimate:
                 checkpoint_every=settings.checkpoint_every,
                 workers=settings.workers,
                 validate=lambda: 0.0,
-                report=lambda _: None,
+                watch=lambda _: None,
             )
             step = _step_seconds(trainer, dataset.split("train"), device)
         validation = _pass_seconds(predictor, dataset, "val", settings, spec.precision)

@@ -25,11 +25,11 @@ from benchbench.precision import autocast
 from benchbench.predictor import Predictor, Progress
 from benchbench.suite.schema import Train
 from benchbench.training import checkpoint
+from benchbench.training.events import Training, Watch
 from benchbench.training.optimiser import criterion, optimiser, sampling, scheduler
 from benchbench.training.order import Batches
 
 Weights = dict[str, Tensor]
-Report = Callable[[dict[str, Any]], None]
 
 
 class Interrupted(BenchError):
@@ -61,6 +61,20 @@ class Result:
         return cls(state["model"], state["step"], state["validation_mse"], state["seconds"])
 
 
+class Pace:
+    """Seconds an iteration, from the first one that is told of."""
+
+    def __init__(self) -> None:
+        self.first: tuple[int, float] | None = None
+
+    def at(self, step: int) -> float | None:
+        """The pace up to now, when `step` iterations are done; None the first time."""
+        now = time.monotonic()
+        self.first = self.first or (step, now)
+        steps = step - self.first[0]
+        return (now - self.first[1]) / steps if steps else None
+
+
 @dataclass
 class Trainer:
     """Trains one predictor in one folder.
@@ -73,7 +87,7 @@ class Trainer:
         checkpoint_every: iterations between two checkpoints.
         workers: processes that load clips.
         validate: gives the validation MSE of the predictor as it stands.
-        report: called with `step`, `steps`, `loss`, `validation` after each iteration.
+        watch: told where training stands after each iteration.
         stop: asked after each iteration; True makes a checkpoint and raises Interrupted.
     """
 
@@ -85,7 +99,7 @@ class Trainer:
     checkpoint_every: int
     workers: int
     validate: Callable[[], float]
-    report: Report
+    watch: Watch
     stop: Callable[[], bool] = lambda: False
     step: int = 0
     seconds: float = 0.0
@@ -113,19 +127,27 @@ class Trainer:
             return finished
         epoch = split.length or 10_000
         per_epoch = max(1, epoch // self.train.batch)
-        last = {"loss": math.nan, "validation": None if self.best is None else self.best_mse}
+        validation = None if self.best is None else self.best_mse
+        pace = Pace()
         for frames in self.batches(split):
             started = time.monotonic()
             self.predictor.train()
             terms = self.iterate(frames.to(self.device, non_blocking=True), per_epoch)
             self.step += 1
             self.seconds += time.monotonic() - started
-            last["loss"] = sum(terms.values())
             row: dict[str, Any] = {"step": self.step, **terms}
             if self.step % self.train.validate_every == 0 or self.step == self.train.steps:
-                row["validation_mse"] = last["validation"] = self.validated()
+                row["validation_mse"] = validation = self.validated()
             self.remember(row)
-            self.report({"step": self.step, "steps": self.train.steps, **last})
+            self.watch(
+                Training(
+                    self.step,
+                    self.train.steps,
+                    loss=sum(terms.values()),
+                    validation=validation,
+                    seconds_a_step=pace.at(self.step),
+                )
+            )
             stopping = self.step < self.train.steps and self.stop()
             if stopping or self.step % self.checkpoint_every == 0:
                 self.save()

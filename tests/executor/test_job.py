@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 import torch
 
-from benchbench.executor.job import CANCELLED, Job, work
+from benchbench.executor.job import CANCELLED, work
 from benchbench.run import claim, record
 from benchbench.run.claim import Claim, attempts
-from benchbench.run.execute import Execution, Settings
+from benchbench.run.execute import Execution
+from benchbench.run.job import Job, Settings
 from benchbench.run.provenance import digest
 from benchbench.run.record import Store
 from benchbench.suite.plan import Plan
+from benchbench.training.events import Event, Training
 
 MakePlan = Callable[..., Plan]
 
@@ -190,8 +192,8 @@ def test_a_run_that_another_machine_took_over_stops(
     job = make_job()
     monkeypatch.setattr(claim, "BEAT_SECONDS", 0.001)
 
-    def watch(event: dict[str, Any]) -> None:
-        if event.get("step") == 2:
+    def watch(event: Event) -> None:
+        if isinstance(event, Training) and event.step == 2:
             (job.folder / claim.FOLDER / "002.json").write_text('{"host": "elsewhere"}')
             assert taken.wait(10)
 

@@ -18,10 +18,11 @@ from benchbench.executor import Outcome
 from benchbench.executor.inline import Inline
 from benchbench.executor.local import Local, Slot, search_path, slots
 from benchbench.run.claim import Claim, attempts
-from benchbench.run.execute import Settings
+from benchbench.run.job import Settings
 from benchbench.run.record import Store
 from benchbench.suite.plan import Plan, Run
 from benchbench.suite.resources import Local as Shares
+from benchbench.training.events import Event, Note, Training
 
 MakePlan = Callable[..., Plan]
 
@@ -91,15 +92,15 @@ def test_a_suite_ends_as_it_does_in_one_process_whatever_dies(
     most = 0
     killed = False
 
-    def watch(run: Run, event: dict[str, Any]) -> None:
+    def watch(run: Run, event: Event) -> None:
         nonlocal most, killed
         seed = run.spec.seed
-        if event["phase"] in ("done", "failed"):
+        if event.phase in ("done", "failed"):
             busy.discard(seed)
         else:
             busy.add(seed)
         most = max(most, len(busy))
-        if not killed and seed == 0 and event.get("step", 0) >= 3:
+        if not killed and seed == 0 and isinstance(event, Training) and event.step >= 3:
             killed = True
             os.kill(attempts(store.folder(run.spec))[-1].facts["process"], signal.SIGKILL)
 
@@ -140,9 +141,9 @@ def test_runs_of_another_process_are_waited_for_and_taken_up(
     held = Claim(store.folder(plan.runs[0].spec))
     order: list[str] = []
 
-    def watch(run: Run, event: dict[str, Any]) -> None:
-        order.append(f"{event['phase']} {run.spec.seed}")
-        if event == {"phase": "done"} and run.spec.seed == 1:
+    def watch(run: Run, event: Event) -> None:
+        order.append(f"{event.phase} {run.spec.seed}")
+        if event == Note("done") and run.spec.seed == 1:
             threading.Timer(0.2, held.release, ["interrupted"]).start()
 
     executor = Inline()
@@ -160,8 +161,8 @@ def test_a_failure_in_another_process_is_not_repeated_here(
     store = Store(tmp_path / "results")
     held = Claim(store.folder(plan.runs[0].spec))
 
-    def watch(run: Run, event: dict[str, Any]) -> None:
-        assert event["phase"] == "held"
+    def watch(run: Run, event: Event) -> None:
+        assert event.phase == "held"
         threading.Timer(0.2, held.release, ["failed", "no memory"]).start()
 
     (outcome,) = Inline().run(plan.runs, store, Settings.of(plan.suite), watch)

@@ -17,7 +17,7 @@ from benchbench.executor.ledger import entrusted, submissions
 from benchbench.executor.slurm import Refused, Slurm, arrays, split
 from benchbench.executor.squeue import Queued, Unreachable, endings, preempted, queue
 from benchbench.run.claim import Claim
-from benchbench.run.execute import Settings
+from benchbench.run.job import Settings
 from benchbench.run.provenance import digest
 from benchbench.run.record import Store
 from benchbench.suite.plan import Plan

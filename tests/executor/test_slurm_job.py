@@ -14,10 +14,9 @@ import torch
 from benchbench.errors import RunFailed
 from benchbench.executor import slurm_job
 from benchbench.executor.follow import read_state
-from benchbench.executor.job import Job
 from benchbench.executor.slurm_job import SlurmJob
 from benchbench.run.claim import Claim, attempts
-from benchbench.run.execute import Settings
+from benchbench.run.job import Job, Settings
 from benchbench.run.record import Store
 from benchbench.suite.plan import Plan
 from benchbench.training.trainer import Trainer

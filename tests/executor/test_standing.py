@@ -12,16 +12,18 @@ from typing import Any
 import pytest
 
 from benchbench.executor import standing
-from benchbench.executor.job import CANCELLED, Job, StateFile, work
+from benchbench.executor.job import CANCELLED, StateFile, work
 from benchbench.executor.ledger import Submission, entrusted, tail
 from benchbench.executor.squeue import Queued
 from benchbench.executor.standing import Standing, progress, stand
 from benchbench.run.claim import FOLDER, STALE_SECONDS, identity
-from benchbench.run.execute import Settings
+from benchbench.run.job import Job, Settings
 from benchbench.run.record import Store
 from benchbench.suite.plan import Plan
+from benchbench.training import events as run_events
+from benchbench.training.events import Event, Note, Training, to_plain
 
-TRAIN = {"phase": "train", "step": 40, "steps": 100, "loss": 0.25, "validation": None}
+TRAIN = Training(40, 100, loss=0.25)
 
 
 class Case:
@@ -51,7 +53,7 @@ class Case:
         number = len(list(folder.iterdir())) + 1
         (folder / f"{number:03d}.json").write_text(json.dumps(facts))
 
-    def event(self, *events: dict[str, Any]) -> None:
+    def event(self, *events: Event) -> None:
         """What the run reported."""
         state = StateFile(self.job.folder / "state.json")
         for event in events:
@@ -127,7 +129,7 @@ def test_a_preempted_run_is_requeued(case: Case, ended: bool) -> None:
     case.event(TRAIN)
     if ended:
         case.attempt(alive=False, ended=time.time(), outcome="interrupted")
-        case.event(TRAIN, {"phase": "interrupted", "message": "stopped at step 40 of 100"})
+        case.event(TRAIN, Note("interrupted", "stopped at step 40 of 100"))
     else:
         case.attempt(alive=False)
     assert case.told == "requeued: goes on from step 40/100, job 7_3, BeginTime"
@@ -143,7 +145,7 @@ def test_a_checkpointed_process_that_waits_for_its_end_is_requeued(case: Case) -
 def test_a_failure_is_told_with_its_words_and_log(case: Case) -> None:
     case.submitted(None)
     case.attempt(alive=False, ended=time.time(), outcome="failed", message="no memory")
-    case.event(TRAIN, {"phase": "failed", "message": "no memory"})
+    case.event(TRAIN, Note("failed", "no memory"))
     case.job.log.write_text("one\ntwo\nthree\n")
     assert case.told == "failed: no memory"
     assert case.stand().last_lines(2) == ["two", "three"]
@@ -152,7 +154,7 @@ def test_a_failure_is_told_with_its_words_and_log(case: Case) -> None:
 def test_the_limit_of_timeouts_is_a_failure_though_the_attempt_was_interrupted(case: Case) -> None:
     case.submitted(None)
     case.attempt(alive=False, ended=time.time(), outcome="interrupted")
-    case.event({"phase": "failed", "message": "out of time"})
+    case.event(Note("failed", "out of time"))
     assert case.told == "failed: out of time"
 
 
@@ -167,7 +169,7 @@ def test_a_job_that_is_only_cleared_up_behind_is_over(case: Case, outcome: str) 
 
 def test_a_retried_failure_waits(case: Case) -> None:
     case.attempt(alive=False, slurm=False, ago=300, ended=time.time() - 200, outcome="failed")
-    case.event({"phase": "failed", "message": "no memory"})
+    case.event(Note("failed", "no memory"))
     case.submitted("PENDING", "Priority")
     assert case.told == "waiting: job 7_3, Priority"
 
@@ -211,12 +213,16 @@ def test_a_run_of_another_machine_lives_as_long_as_its_claim_is_fresh(case: Case
     assert case.told == "failed: killed at step 40/100"
 
 
-def test_the_time_left_comes_from_the_pace(monkeypatch: pytest.MonkeyPatch) -> None:
-    state = {**TRAIN, "seconds_a_step": 2.0, "updated": time.time(), "host": "n1"}
+def test_the_time_left_comes_from_the_pace() -> None:
+    event = Training(40, 100, loss=0.25, seconds_a_step=2.0)
+    state = {**to_plain(event), "updated": time.time(), "host": "n1"}
     assert progress(state) == "step 40/100, loss 0.25, 2m left, on n1"
     state["updated"] = time.time() - 1200
     assert progress(state).endswith("no news for 20m, on n1")
-    assert progress({"phase": "test", "done": 3, "of": 9, "host": "n1"}) == "testing 3/9, on n1"
+    assert (
+        progress({**state, **to_plain(run_events.Testing(3, 9)), "updated": time.time()})
+        == "testing 3/9, on n1"
+    )
 
 
 def test_the_newest_submission_counts_unless_an_older_one_is_still_queued(tmp_path: Path) -> None:

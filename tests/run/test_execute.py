@@ -14,7 +14,8 @@ from torch import Tensor
 from benchbench import protocols
 from benchbench.errors import DataMissing
 from benchbench.predictor import Predictor
-from benchbench.run.execute import Execution, Settings, load_run
+from benchbench.run.execute import Execution, load_run
+from benchbench.run.job import Job, Settings
 from benchbench.run.record import Store
 from benchbench.run.rescore import rescore
 from benchbench.suite.plan import plan
@@ -26,9 +27,8 @@ CPU = torch.device("cpu")
 def made(suite: Path, results: Path, *overrides: str) -> tuple[Execution, Path]:
     """The finished run of the suite's ConvLSTM, and its folder."""
     suite_plan = plan(suite, overrides)
-    run = Execution(
-        suite_plan.runs[1], Store(results), Settings.of(suite_plan.suite), CPU, lambda event: None
-    )
+    job = Job(suite_plan.runs[1], Store(results), Settings.of(suite_plan.suite))
+    run = Execution(job, CPU, lambda event: None)
     run.execute()
     return run, run.folder
 
@@ -78,7 +78,7 @@ def test_a_rescore_predicts_in_the_batches_of_the_run(
     rescore(folder, [protocols.get("openstl")])
     rescore(folder, [protocols.get("cms_lstm")], batch=5)
     more = Settings(("benchbench", "predrnn"), test_batch=3)
-    replace(run, settings=more).execute()
+    replace(run, job=replace(run.job, settings=more)).execute()
     assert sizes == [4, 2, 5, 1, 4, 2]
 
 
@@ -102,13 +102,13 @@ def test_a_run_killed_before_its_record_is_scored_without_training_again(
     write_suite: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, folder = made(write_suite(), tmp_path)
-    record = run.store.record(run.spec)
+    record = run.job.store.record(run.spec)
     parquet = (folder / "scores" / "benchbench-v1.parquet").read_bytes()
     (folder / "record.json").unlink()
     (folder / "scores" / "benchbench-v1.parquet").unlink()
     monkeypatch.setattr("benchbench.training.trainer.Trainer.iterate", None)
     run.execute()
-    again = run.store.record(run.spec)
+    again = run.job.store.record(run.spec)
     assert record is not None
     assert again is not None
     assert (again.tested_step, again.train_seconds) == (record.tested_step, record.train_seconds)

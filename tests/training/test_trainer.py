@@ -68,7 +68,7 @@ def trainer(folder: Path, predictor: Predictor | None = None, **settings: Any) -
         checkpoint_every=own.get("checkpoint_every", 2),
         workers=0,
         validate=own.get("validate", lambda: predictor(torch.ones(1, 3, 1, 8, 8), 1).sum().item()),
-        report=lambda event: None,
+        watch=lambda event: None,
         stop=own.get("stop", lambda: False),
     )
 
@@ -149,7 +149,7 @@ def test_the_best_weights_are_those_of_the_lowest_validation_error(tmp_path: Pat
     errors = iter([3.0, 1.0, 2.0])
     seen: list[dict[str, Tensor]] = []
     made = trainer(tmp_path, validate=lambda: next(errors))
-    made.report = lambda event: seen.append(
+    made.watch = lambda event: seen.append(
         {k: v.clone() for k, v in made.predictor.state_dict().items()}
     )
     result = made.run(Split(clip_at, None))

@@ -1,0 +1,58 @@
+"""Job: a run and where it is done, for whatever process does it. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchbench.run.record import Store
+from benchbench.suite.plan import Run
+from benchbench.suite.schema import Suite
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a suite says of how its runs are done."""
+
+    protocols: tuple[str, ...] = ("benchbench",)
+    checkpoint_every: int = 500
+    workers: int = 0
+    test_batch: int = 16
+    store_predictions: bool = False
+
+    @classmethod
+    def of(cls, suite: Suite) -> Settings:
+        """The settings a suite gives its runs."""
+        return cls(
+            tuple(suite.protocols),
+            suite.checkpoint_every,
+            suite.workers,
+            suite.test_batch,
+            suite.store_predictions,
+        )
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run and where it is done; it can be pickled."""
+
+    run: Run
+    store: Store
+    settings: Settings
+    code: str | None = None
+    """Digest of the code it was submitted with; None to take any."""
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return self.store.folder(self.run.spec)
+
+    @property
+    def log(self) -> Path:
+        """The run's log."""
+        return self.folder / "log.txt"
+
+    @property
+    def done(self) -> bool:
+        """Whether the run has its record, and scores under all the protocols of the suite."""
+        return self.store.done(self.run.spec, self.settings.protocols)
