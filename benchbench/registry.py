@@ -1,11 +1,13 @@
-"""Names to factories: the files of `models/` and `datasets/`, and entry points.
+"""Names to factories: the files of `models/` and `datasets/`, the executors, and entry points.
 
 A model is a function `(clip, *, options) -> Predictor` under `@register_model("name")`; a dataset
-is a function `(*, options) -> Dataset` under `@register_dataset("name")`. The signature is the
+is a function `(*, options) -> Dataset` under `@register_dataset("name")`, an executor a function
+`(plan, terms, *, options) -> Executor` under `@register_executor("name")`. The signature is the
 schema of the options, the first docstring line of the module is the citation.
 
-A third-party package adds its own through the entry-point groups `benchbench.models` and
-`benchbench.datasets`; the entry's name is the registered name, its value the module that registers.
+A third-party package adds its own through the entry-point groups `benchbench.models`,
+`benchbench.datasets` and `benchbench.executors`; the entry's name is the registered name, its value
+the module that registers.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import importlib.metadata
 import inspect
 import sys
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -25,6 +27,7 @@ from benchbench.errors import SchemaError, UnknownName, nearest
 
 if TYPE_CHECKING:
     from benchbench.dataset import Dataset
+    from benchbench.executor import Executor
     from benchbench.predictor import Predictor
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -151,8 +154,10 @@ class Registry(Generic[F]):
     """Factories by name; the built-in files are imported when their name is first asked for."""
 
     package: str
-    """Where the built-in files lie, and the entry-point group: `benchbench.models`."""
+    """The entry-point group, and where the built-in files lie: `benchbench.models`."""
     noun: str
+    modules: Mapping[str, str] = field(default_factory=dict)
+    """Modules of the built-in names, where they have no package to themselves."""
     entries: dict[str, Entry[F]] = field(default_factory=dict)
 
     def register(self, name: str, *, version: int = 1, trains: bool = True) -> Callable[[F], F]:
@@ -179,6 +184,8 @@ class Registry(Generic[F]):
 
     def files(self) -> list[str]:
         """Names of the built-in files, those with a leading underscore left out."""
+        if self.modules:
+            return sorted(self.modules)
         package = importlib.import_module(self.package)
         return sorted(
             path.stem
@@ -217,7 +224,7 @@ class Registry(Generic[F]):
         """
         if name not in self.entries:
             if name in self.files():
-                importlib.import_module(f"{self.package}.{name}")
+                importlib.import_module(self.modules.get(name, f"{self.package}.{name}"))
             elif name in (plugins := self.plugins()):
                 plugins[name].load()
             else:
@@ -231,9 +238,15 @@ class Registry(Generic[F]):
 
 MODELS: Registry[Callable[..., Predictor]] = Registry("benchbench.models", "model")
 DATASETS: Registry[Callable[..., Dataset]] = Registry("benchbench.datasets", "dataset")
+EXECUTORS: Registry[Callable[..., Executor]] = Registry(
+    "benchbench.executors",
+    "executor",
+    {name: f"benchbench.executor.{name}" for name in ("inline", "local", "slurm")},
+)
 
 register_model = MODELS.register
 register_dataset = DATASETS.register
+register_executor = EXECUTORS.register
 
 
 def build_model(name: str, clip: Clip, **options: Any) -> Predictor:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from benchbench.registry import EXECUTORS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -32,6 +34,11 @@ def _suites(incomplete: str) -> list[str]:
     return [*(name for name in shipped if name.startswith(incomplete)), *here]
 
 
+def _executors(incomplete: str) -> list[str]:
+    """For shell completion: those that come along and those of other packages."""
+    return [name for name in EXECUTORS.names() if name.startswith(incomplete)]
+
+
 SuiteFile = Annotated[
     Path,
     typer.Argument(
@@ -47,10 +54,12 @@ Results = Annotated[Path, typer.Option(help="Folder of runs and tables.")]
 Chosen = Annotated[
     str | None,
     typer.Option(
-        "--executor", help="Where to run: inline, local or slurm; the suite's choice if absent."
+        "--executor",
+        help=f"Where to run: {', '.join(EXECUTORS.files())}; the suite's choice if absent.",
+        autocompletion=_executors,
     ),
 ]
-Wait = Annotated[bool, typer.Option("--wait", help="With slurm: stay until all runs have ended.")]
+Wait = Annotated[bool, typer.Option("--wait", help="On a cluster: stay until all runs have ended.")]
 AnyCode = Annotated[
     bool, typer.Option("--allow-code-change", help="Run even if the code changes meanwhile.")
 ]
@@ -100,12 +109,13 @@ def execute(plan: Plan, todo: Sequence[Run], store: Store, console: Console, how
     from benchbench.data.passport import prepare
     from benchbench.run.job import Settings
 
+    display = Display(console, len(todo))
+    executor = choose_executor(plan, how, display.say)
     with watching(console) as watch:
         prepare((source.dataset for source in plan.sources), watch)
     statuses: list[str] = []
-    with Display(console, len(todo)) as display:
-        chosen = _executor(plan, how, display.say)
-        for outcome in chosen.run(todo, store, Settings.of(plan.suite), display.event):
+    with display:
+        for outcome in executor.run(todo, store, Settings.of(plan.suite), display.event):
             display.outcome(outcome)
             statuses.append(outcome.status)
     return statuses
@@ -120,42 +130,34 @@ def finish(console: Console, statuses: Sequence[str], asked: int) -> None:
         raise typer.Exit(1)
 
 
-def _executor(plan: Plan, how: How, say: Callable[[str], None]) -> Executor:
-    from benchbench.errors import SchemaError, nearest
+def choose_executor(plan: Plan, how: How, say: Callable[[str], None]) -> Executor:
+    """The executor that the command line names, or else the suite.
 
-    name, suite = how.executor or plan.suite.executor, plan.suite
-    if how.wait and name != "slurm":
-        raise SchemaError(f"--wait: is for the slurm executor, not '{name}'; leave it out")
-    if name == "inline":
-        from benchbench.executor.inline import Inline
+    Raises:
+        UnknownName: there is none of the name.
+        SchemaError: it cannot do what the command line asks for.
+    """
+    from benchbench.errors import SchemaError, UnknownName
+    from benchbench.executor import Terms
 
-        return Inline()
-    if name == "local":
-        from benchbench.executor.local import Local
+    chosen = plan.suite.executor
+    name = how.executor or chosen.name
+    try:
+        entry = EXECUTORS.get(name)
+    except UnknownName as error:
+        raise UnknownName(f"--executor: {error}") from None
+    options = chosen.options if name == chosen.name else {}
+    if how.wait:
+        if "wait" not in entry.options:
+            raise SchemaError(f"--wait: '{name}' waits for its runs anyway; leave it out")
+        options = {**options, "wait": True}
+    return entry.build(plan, Terms(how.any_code, say), **entry.bind(options))
 
-        return Local(suite.local, any_code=how.any_code)
-    if name == "slurm":
-        from benchbench.executor.slurm import Slurm
 
-        return Slurm(suite.name, wait=how.wait, any_code=how.any_code, say=say)
-    hint = nearest(name, ["inline", "local", "slurm"])
-    raise SchemaError(f"--executor {name}: no such executor{hint}")
-
-
-def show_executor(console: Console, plan: Plan, todo: Sequence[Run], chosen: str | None) -> None:
-    """What each executor would make of the runs."""
-    name = chosen or plan.suite.executor
-    lines = [f"executor {name}"]
-    if name == "local":
-        from benchbench.executor.local import slots
-
-        lines += [f"  {slot}" for slot in slots(plan.suite.local)]
-    if name == "slurm":
-        from benchbench.executor.slurm import arrays, require_time
-
-        require_time(todo)
-        lines += [f"  {line}" for line in arrays(todo)]
-    for line in lines:
+def show_executor(console: Console, plan: Plan, todo: Sequence[Run], how: How) -> None:
+    """What the executor would make of the runs."""
+    lines = [f"  {line}" for line in choose_executor(plan, how, print).describe(todo)]
+    for line in [f"executor {how.executor or plan.suite.executor.name}", *lines]:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 

@@ -54,11 +54,11 @@ def run(
     console = plain_console()
     done = len(planned.runs) - len(todo)
     console.print(f"{planned.suite.name}: {len(todo)} to run, {done} done", highlight=False)
+    how = How(executor, wait, allow_code_change)
     if dry_run:
         _show(console, planned, store)
-        show_executor(console, planned, todo, executor)
+        show_executor(console, planned, todo, how)
         return
-    how = How(executor, wait, allow_code_change)
     statuses = execute(planned, todo, store, console, how) if todo else []
     if "submitted" in statuses:
         follow = f"follow them with: bench status {suite} --results {results}"

@@ -1,4 +1,9 @@
-"""Where runs go: each executor brings the runs that are not done to their records."""
+"""Where runs go: each executor brings the runs that are not done to their records.
+
+An executor is a file that registers a function `(plan, terms, *, options) -> Executor` under
+`@register_executor("name")`; a third-party package offers its own as an entry point of the group
+`benchbench.executors`. The options are those of `executor: {name: …, options: …}` in a suite.
+"""
 
 from __future__ import annotations
 
@@ -37,8 +42,25 @@ class Outcome:
         return self.job.log
 
 
+@dataclass(frozen=True)
+class Terms:
+    """What the command line says of the execution, whatever the executor."""
+
+    any_code: bool = False
+    """Whether the code may change while runs wait."""
+    say: Callable[[str], None] = lambda _: None
+    """Told in words what is neither an event nor an outcome of one run."""
+
+
 class Executor(Protocol):
     """Brings runs to their records, in any order; one failure never stops the others."""
+
+    def describe(self, todo: Sequence[Run]) -> Sequence[str]:
+        """Lines that say what `run` would make of the runs, for a dry run.
+
+        Raises:
+            SchemaError: the suite lacks something that the executor needs.
+        """
 
     def run(
         self, todo: Sequence[Run], store: Store, settings: Settings, watch: Watch

@@ -17,7 +17,7 @@ from typing import Literal
 from benchbench.errors import BenchError
 from benchbench.executor import squeue
 from benchbench.executor.local import search_path, slots
-from benchbench.suite.resources import Local
+from benchbench.suite.resources import Shares
 
 Verdict = Literal["ok", "warn", "FAIL"]
 
@@ -91,7 +91,7 @@ def _devices() -> Iterator[Check]:
         yield Check("warn", "GPU", text)
     elif not count:
         yield Check("ok", "GPU", "none here; runs use the CPU")
-    places = slots(Local())
+    places = slots(Shares())
     yield Check("ok", "local", f"{len(places)} at once by default, each {places[0]}")
 
 
@@ -206,7 +206,7 @@ def _suite(path: Path) -> Iterator[Check]:
             yield Check("warn", f"data {source.label}", f"{error}; bench run prepares it")
         else:
             yield Check("ok", f"data {source.label}", "is there")
-    if suite_plan.suite.executor == "slurm":
+    if suite_plan.suite.executor.name == "slurm":
         lacking = sorted({run.model for run in suite_plan.runs if run.slurm.timeout_min is None})
         if lacking:
             text = f"no slurm.timeout_min for {', '.join(lacking)}; write one, as 4:00"

@@ -6,16 +6,27 @@ import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from benchbench.executor import Outcome, Watch
+from benchbench.executor import Outcome, Terms, Watch
 from benchbench.executor.job import stopping, work
 from benchbench.executor.turns import Turns
+from benchbench.registry import register_executor
 from benchbench.run.job import Job, Settings
 from benchbench.run.record import Store
-from benchbench.suite.plan import Run
+from benchbench.suite.plan import Plan, Run
+
+
+@register_executor("inline")
+def inline(plan: Plan, terms: Terms) -> Inline:  # noqa: ARG001
+    """The executor that needs nothing."""
+    return Inline()
 
 
 class Inline:
     """Executes runs here, on the first GPU or else the CPU."""
+
+    def describe(self, todo: Sequence[Run]) -> list[str]:  # noqa: ARG002
+        """No more than its name says."""
+        return []
 
     def run(
         self, todo: Sequence[Run], store: Store, settings: Settings, watch: Watch

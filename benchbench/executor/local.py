@@ -17,14 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import benchbench
-from benchbench.executor import Outcome, Watch
+from benchbench.executor import Outcome, Terms, Watch
 from benchbench.executor.job import stopping
 from benchbench.executor.turns import Turns
+from benchbench.registry import register_executor
 from benchbench.run.job import Job, Settings
 from benchbench.run.provenance import digest
 from benchbench.run.record import Store
-from benchbench.suite.plan import Run
-from benchbench.suite.resources import Local as Shares
+from benchbench.suite.plan import Plan, Run
+from benchbench.suite.resources import Shares
 
 DEATHS = 3
 """Workers that may die at one run before it counts as failed."""
@@ -143,6 +144,12 @@ class _Seat:
         return status
 
 
+@register_executor("local")
+def local(plan: Plan, terms: Terms) -> Local:
+    """The queue over the devices that the suite's `local` section shares out."""
+    return Local(plan.suite.local, any_code=terms.any_code)
+
+
 class Local:
     """Executes runs in worker processes, never more at once than there are devices.
 
@@ -154,6 +161,10 @@ class Local:
     def __init__(self, shares: Shares, *, any_code: bool = False) -> None:
         self.slots = slots(shares)
         self.code = None if any_code else digest()
+
+    def describe(self, todo: Sequence[Run]) -> list[str]:  # noqa: ARG002
+        """A line for each slot."""
+        return [str(slot) for slot in self.slots]
 
     def run(
         self, todo: Sequence[Run], store: Store, settings: Settings, watch: Watch

@@ -16,17 +16,18 @@ from pathlib import Path
 from typing import TypeVar
 
 from benchbench.errors import BenchError, SchemaError
-from benchbench.executor import Outcome, Watch, follow, squeue
+from benchbench.executor import Outcome, Terms, Watch, follow, squeue
 from benchbench.executor.ledger import FOLDER, Submission, entrusted
 from benchbench.executor.local import search_path
 from benchbench.executor.slurm_job import SlurmJob
 from benchbench.executor.standing import leaving, vanished
+from benchbench.registry import register_executor
 from benchbench.run.claim import Claim, Held, file_clock, latest
 from benchbench.run.job import Job, Settings
 from benchbench.run.provenance import digest
 from benchbench.run.record import Store
-from benchbench.suite.plan import Run
-from benchbench.suite.resources import Slurm as Request
+from benchbench.suite.plan import Plan, Run
+from benchbench.suite.resources import Request
 
 T = TypeVar("T")
 
@@ -40,6 +41,16 @@ IGNORING = 'trap "" USR2; exec "$0" "$@"'
 
 class Refused(BenchError):
     """sbatch does not take a job."""
+
+
+@register_executor("slurm")
+def slurm(plan: Plan, terms: Terms, *, wait: bool = False) -> Slurm:
+    """SLURM arrays of the suite's runs.
+
+    Args:
+        wait: whether to stay until all runs have ended.
+    """
+    return Slurm(plan.suite.name, wait=wait, any_code=terms.any_code, say=terms.say)
 
 
 @dataclass
@@ -59,6 +70,11 @@ class Slurm:
     say: Callable[[str], None] = lambda _: None
     given: dict[str, str] = field(default_factory=dict)
     """Job of each run that is in the queue, by key."""
+
+    def describe(self, todo: Sequence[Run]) -> list[str]:
+        """A line for each array."""
+        require_time(todo)
+        return arrays(todo)
 
     def run(
         self, todo: Sequence[Run], store: Store, settings: Settings, watch: Watch

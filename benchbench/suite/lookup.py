@@ -160,6 +160,21 @@ def check_protocols(document: Document, sources: Sequence[Source], faults: Fault
                 faults.append((place, f"{name} on {source.label}: {error}"))
 
 
+def check_executor(document: Document, faults: Faults) -> None:
+    """Adds to `faults` an executor that is unknown, and options of it that do not bind."""
+    value = document.value.get("executor") if isinstance(document.value, dict) else None
+    raw = {"name": value} if isinstance(value, str) else value
+    if not isinstance(raw, dict) or not isinstance(raw.get("name"), str):
+        return
+    try:
+        registry.EXECUTORS.get(raw["name"]).bind(_mapping(raw, "options"))
+    except OptionError as error:
+        place: Where = ("executor", "options")
+        faults.extend(((*place, name), text) for name, text in error.faults.items())
+    except BenchError as error:
+        faults.append((("executor",), str(error)))
+
+
 def excluded(suite: Suite, model: Contender, source: Source, seed: int | None) -> bool:
     """Whether the suite leaves the run out; with seed None, whether it does for every seed."""
     return any(

@@ -14,13 +14,14 @@ from benchbench.suite.document import Where, read
 from benchbench.suite.lookup import (
     Contender,
     Source,
+    check_executor,
     check_fit,
     check_protocols,
     excluded,
     find_contenders,
     find_sources,
 )
-from benchbench.suite.resources import Slurm
+from benchbench.suite.resources import Request
 from benchbench.suite.schema import (
     Faults,
     ModelEntry,
@@ -44,7 +45,7 @@ class Run:
     dataset: str
     """Label of the dataset in tables."""
     weights: Path | None = None
-    slurm: Slurm = field(default_factory=Slurm)
+    slurm: Request = field(default_factory=Request)
     """What it asks of a cluster, the model's overrides applied."""
 
 
@@ -74,6 +75,7 @@ def plan(path: Path, overrides: Sequence[str] = ()) -> Plan:
     sources = find_sources(document, faults)
     contenders = find_contenders(document, faults)
     check_protocols(document, sources, faults)
+    check_executor(document, faults)
     if suite is None:
         check_fit(contenders, sources, None, faults)
         raise faulty(document, faults)

@@ -28,8 +28,8 @@ def minutes(value: Any) -> Any:
     return int(days or 0) * 1440 + int(first) * 60 + int(second or 0) + (int(third or 0) > 0)
 
 
-class Local(_Section):
-    """The queue on this machine: one run at a time on each GPU, or on each slot of a CPU."""
+class Shares(_Section):
+    """How this machine is shared out: one run at a time on each GPU, or on each slot of a CPU."""
 
     slots: Count | None = None
     """Runs at once where there is no GPU; one for every four cores if absent."""
@@ -39,7 +39,7 @@ class Local(_Section):
     """GPUs to use; all that are visible if absent, none if empty."""
 
 
-class Slurm(_Section):
+class Request(_Section):
     """What one run asks of SLURM, by submitit's names."""
 
     timeout_min: Annotated[Count | None, BeforeValidator(minutes)] = None
@@ -79,7 +79,7 @@ class Slurm(_Section):
     """Any other option of sbatch, by its long name."""
 
     @model_validator(mode="after")
-    def _signal_comes_in_time(self) -> Slurm:
+    def _signal_comes_in_time(self) -> Request:
         if self.timeout_min is not None and self.timeout_min * 60 <= self.signal_delay_s:
             raise ValueError(f"a timeout_min above signal_delay_s ({self.signal_delay_s} s)")
         return self

@@ -22,7 +22,7 @@ from pydantic import (
 from benchbench.errors import SchemaError, nearest
 from benchbench.registry import complaint
 from benchbench.suite.document import Document, Where
-from benchbench.suite.resources import Local, Slurm
+from benchbench.suite.resources import Request, Shares
 
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**30)]
@@ -156,6 +156,13 @@ class ModelEntry(_Section):
     """Overrides of the suite's `slurm` for this model."""
 
 
+class ExecutorEntry(_Section):
+    """Where runs go; a bare name gives its defaults."""
+
+    name: str
+    options: dict[str, Any] = {}
+
+
 class Exclusion(_Section):
     """Runs to leave out: all those that match every key given."""
 
@@ -187,11 +194,11 @@ class Suite(_Section):
     """Clips predicted at a time in validation and test."""
     store_predictions: bool = False
     """Keeps each run's test predictions, `predictions.npy`, for scoring again without the model."""
-    executor: Literal["inline", "local", "slurm"] = "inline"
-    """Where runs go if the command line does not say."""
-    local: Local = Local()
+    executor: Annotated[ExecutorEntry, BeforeValidator(_named)] = ExecutorEntry(name="inline")
+    """Where runs go if the command line does not say: inline, local, slurm, or a third party's."""
+    local: Shares = Shares()
     """How the `local` executor shares out this machine."""
-    slurm: Slurm = Slurm()
+    slurm: Request = Request()
     """Resources of one run, by submitit's names: `timeout_min`, `mem_gb`, `gpus_per_node`, …"""
 
 
@@ -228,12 +235,12 @@ def validate_train(value: dict[str, Any], where: Where, faults: Faults) -> Train
 
 def validate_slurm(
     suite: Suite, overrides: dict[str, Any], where: Where, faults: Faults
-) -> Slurm | None:
+) -> Request | None:
     """The resources of a model's runs, or None with what is wrong added to `faults`."""
     if not overrides:
         return suite.slurm
     try:
-        return Slurm.model_validate({**suite.slurm.model_dump(exclude_unset=True), **overrides})
+        return Request.model_validate({**suite.slurm.model_dump(exclude_unset=True), **overrides})
     except ValidationError as error:
         for item in error.errors():
             place, message = _fault({**item, "loc": ("slurm", *item["loc"])})

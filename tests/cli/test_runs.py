@@ -136,7 +136,10 @@ def test_a_failed_run_does_not_stop_the_others(write_suite: Write, tmp_path: Pat
     ("arguments", "message"),
     [
         (["run", "{suite}", "train.stepz=1"], "unknown key 'stepz'; did you mean 'steps'?"),
-        (["run", "{suite}", "--executor", "slrum"], "no such executor; did you mean 'slurm'?"),
+        (
+            ["run", "{suite}", "--executor", "slrum"],
+            "no executor 'slrum'; did you mean 'slurm'?",
+        ),
         (["table", "{suite}", "--format", "latx"], "no such format; did you mean 'latex'?"),
         (["run", "nope.yaml"], "nope.yaml: no such file"),
     ],

@@ -133,9 +133,9 @@ def test_a_dry_run_shows_the_arrays(suite: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_an_unknown_executor_is_named(suite: Path) -> None:
     answer = CliRunner().invoke(app, ["run", str(suite), "--executor", "slrum"])
-    assert "no such executor; did you mean 'slurm'?" in str(answer.exception)
+    assert "--executor: no executor 'slrum'; did you mean 'slurm'?" in str(answer.exception)
     answer = CliRunner().invoke(app, ["run", str(suite), "--wait"])
-    assert "is for the slurm executor" in str(answer.exception)
+    assert "--wait: 'inline' waits for its runs anyway" in str(answer.exception)
 
 
 def test_a_plan_is_measured(suite: Path) -> None:

@@ -21,7 +21,7 @@ from benchbench.run.claim import Claim, attempts
 from benchbench.run.job import Settings
 from benchbench.run.record import Store
 from benchbench.suite.plan import Plan, Run
-from benchbench.suite.resources import Local as Shares
+from benchbench.suite.resources import Shares
 from benchbench.training.events import Event, Note, Training
 
 MakePlan = Callable[..., Plan]

@@ -88,7 +88,9 @@ def test_all_faults_are_told_at_once_with_their_lines(write_suite: Write) -> Non
         ("exclude=[{}]", "excludes everything"),
         ("models=[persistence, persistence]", "'persistence' is in the table already"),
         ("models=[persistence, {name: persistence, label: b}]", "is the same run as"),
-        ("executor=slrum", "'inline', 'local' or 'slurm'"),
+        ("executor=slrum", "executor: no executor 'slrum'; did you mean 'slurm'?"),
+        ("executor={name: slurm, options: {wiat: true}}", "no option 'wiat'; did you mean 'wait'?"),
+        ("executor={name: slurm, options: {wait: 1}}", "executor.options.wait: expected true or"),
         ("name=../up", "expected text that matches"),
     ],
 )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from benchbench.suite.resources import Local, Slurm
+from benchbench.suite.resources import Request, Shares
 
 
 @pytest.mark.parametrize(
@@ -18,28 +18,28 @@ from benchbench.suite.resources import Local, Slurm
     ],
 )
 def test_a_time_may_be_written_as_slurm_does(written: Any, minutes: int) -> None:
-    assert Slurm(timeout_min=written, signal_delay_s=10).timeout_min == minutes
+    assert Request(timeout_min=written, signal_delay_s=10).timeout_min == minutes
 
 
 @pytest.mark.parametrize("written", ["4:0", "4h", "1:75", "", "-5", 0, 1.5, True])
 def test_what_is_no_time_is_refused(written: Any) -> None:
     with pytest.raises(ValidationError):
-        Slurm(timeout_min=written, signal_delay_s=10)
+        Request(timeout_min=written, signal_delay_s=10)
 
 
 def test_a_signal_before_the_start_is_refused() -> None:
     with pytest.raises(ValidationError, match="above signal_delay_s"):
-        Slurm(timeout_min=2, signal_delay_s=120)
+        Request(timeout_min=2, signal_delay_s=120)
 
 
 @pytest.mark.parametrize("unknown", [{"time_min": 3}, {"nodes": 2}, {"mem_gb": "8"}])
 def test_what_one_run_cannot_use_is_refused(unknown: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        Slurm(**unknown)
+        Request(**unknown)
 
 
 def test_submitit_gets_its_own_names() -> None:
-    asked = Slurm(
+    asked = Request(
         timeout_min=60,
         gpus_per_node=1,
         mem_gb=8,
@@ -65,12 +65,12 @@ def test_submitit_gets_its_own_names() -> None:
 def test_every_name_is_one_that_submitit_takes() -> None:
     from submitit.slurm.slurm import SlurmExecutor
 
-    ours = {name.removeprefix("slurm_") for name in Slurm.model_fields}
+    ours = {name.removeprefix("slurm_") for name in Request.model_fields}
     translated = {"timeout_min", "mem_gb", "tasks_per_node", "max_num_timeout"}
     assert ours - translated <= SlurmExecutor._valid_parameters()
 
 
 def test_the_local_queue_takes_whole_numbers() -> None:
-    assert Local(slots=2, threads=1, gpus=[0, 1]).gpus == [0, 1]
+    assert Shares(slots=2, threads=1, gpus=[0, 1]).gpus == [0, 1]
     with pytest.raises(ValidationError):
-        Local(slots=0)
+        Shares(slots=0)

@@ -1,0 +1,91 @@
+"""Executors by name: those of benchbench, and one that another package brings in one file."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from benchbench.cli import app
+from benchbench.registry import EXECUTORS
+
+THEIRS = """
+from benchbench.executor.inline import Inline
+from benchbench.registry import register_executor
+
+@register_executor("backwards")
+def backwards(plan, terms, *, stride: int = 1):
+    return Backwards(stride, terms.say)
+
+class Backwards(Inline):
+    def __init__(self, stride, say):
+        self.stride, self.say = stride, say
+
+    def describe(self, todo):
+        return [f"{len(todo)} runs, the last one first"]
+
+    def run(self, todo, *arguments):
+        self.say(f"backwards by {self.stride}")
+        return super().run(todo[::-self.stride], *arguments)
+"""
+
+
+@pytest.fixture
+def theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Another package as pip would install it, with an executor `backwards`."""
+    folder = tmp_path / "site-packages"
+    metadata = folder / "theirs-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (folder / "theirs.py").write_text(THEIRS)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[benchbench.executors]\nbackwards = theirs\n")
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setattr(EXECUTORS, "entries", dict(EXECUTORS.entries))
+    yield
+    sys.modules.pop("theirs", None)
+
+
+def test_every_name_registers_an_executor_that_says_what_it_is() -> None:
+    for name in EXECUTORS.files():
+        entry = EXECUTORS.get(name)
+        assert entry.name == name
+        assert len(entry.citation) > 20
+
+
+def test_no_executor_is_imported_before_it_is_asked_for() -> None:
+    code = "import sys, benchbench.cli.runs; print([m for m in sys.modules if 'executor.' in m])"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert answer.stdout == "[]\n", answer.stderr
+
+
+@pytest.mark.usefixtures("theirs")
+def test_a_suite_runs_on_an_executor_of_another_package(
+    write_suite: Callable[..., Path], tmp_path: Path
+) -> None:
+    def bench(*arguments: str) -> str:
+        command = ["run", str(write_suite()), *arguments, "--results", str(tmp_path / "results")]
+        answer = CliRunner().invoke(app, command)
+        assert answer.exit_code == 0, (answer.output, answer.exception)
+        return answer.output
+
+    chosen = "executor={name: backwards, options: {stride: 1}}"
+    assert "executor backwards\n  2 runs, the last one first\n" in bench(chosen, "--dry-run")
+    told = bench(chosen)
+    assert "backwards by 1\n" in told
+    assert told.index("done 1/2: convlstm") < told.index("done 2/2: persistence")
+    assert "2 done" in bench("--executor", "backwards")
+
+
+@pytest.mark.usefixtures("theirs")
+def test_their_options_are_checked_with_the_suite(
+    write_suite: Callable[..., Path],
+) -> None:
+    command = ["plan", str(write_suite()), "executor={name: backwards, options: {stride: x}}"]
+    told = str(CliRunner().invoke(app, command).exception)
+    assert "executor.options.stride: expected a whole number, not 'x'" in told
+    told = str(CliRunner().invoke(app, [*command[:2], "--executor", "backward"]).exception)
+    assert "no executor 'backward'; did you mean 'backwards'?" in told
