@@ -48,6 +48,22 @@ class Dead(Part):
     why: str
 
 
+class Recording(Part):
+    """Which recorded arrays are a source's, and what their network needs beside its sizes.
+
+    The tests find the arrays by this; a file of arrays describes itself in `meta`, a JSON mapping.
+    """
+
+    meta: dict[str, str]
+    """A regular expression for each field of `meta` that tells them, found anywhere in its text."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Builder options beside the source's."""
+    criterion: dict[str, Any] = Field(default_factory=dict)
+    """Fields of the `Criterion` of the recorded losses."""
+    ignores_mask: bool = False
+    """The recorded code always feeds its own predictions after the context."""
+
+
 class Source(Part):
     """A reference implementation."""
 
@@ -60,6 +76,8 @@ class Source(Part):
     dead: tuple[Dead, ...] = ()
     absent: tuple[Dead, ...] = ()
     """Parameters of ours that the source does not have."""
+    recordings: tuple[Recording, ...] = ()
+    """The first that matches counts."""
     refused: str | None = None
     """Why nothing of it can be loaded."""
 
@@ -107,6 +125,10 @@ class Certificate(Part):
     training: tuple[str, ...] = ()
     """How the sources train it."""
     sources: dict[str, Source] = Field(default_factory=dict)
+    tiny: dict[str, Any] = Field(default_factory=dict)
+    """Options with which the contract tests build the model small enough to train in a second."""
+    variants: tuple[dict[str, Any], ...] = ()
+    """Options that wire the model differently: the contract tests build it with each as well."""
 
 
 @cache
