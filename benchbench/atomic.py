@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,6 +35,34 @@ def write_text(path: Path, text: str) -> None:
     """Replaces the text of a file in one step."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def create_text(path: Path, text: str) -> bool:
+    """Puts a whole file where there is none; False where there is one."""
+    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.utime(temporary)
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            # a network file system may have linked it and lost the answer
+            return temporary.stat().st_nlink == 2
+        except OSError:
+            return _create_exclusively(path, text)
+        return True
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _create_exclusively(path: Path, text: str) -> bool:
+    """The same on a file system without hard links; a reader may see it empty for a moment."""
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _umask() -> int:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from benchbench.executor import squeue
 from benchbench.executor.job import CANCELLED
 from benchbench.executor.standing import Standing
-from benchbench.run.claim import file_clock, here, latest
+from benchbench.run.attempt import file_clock, latest
 from benchbench.run.record import Store
 
 LIVE = ("running", "starting", "waiting", "requeued")
@@ -29,7 +29,7 @@ def cancel(standings: Sequence[Standing], store: Store) -> list[Standing]:
         folder = store.folder(each.run.spec)
         newest = latest(folder)
         if each.job not in queue:
-            if newest is None or not newest.alive(file_clock(folder)) or not here(newest):
+            if newest is None or not newest.alive(file_clock(folder)) or not newest.local:
                 continue
             os.kill(int(newest.facts["process"]), signal.SIGTERM)
         folder.mkdir(parents=True, exist_ok=True)

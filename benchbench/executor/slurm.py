@@ -9,10 +9,8 @@ import logging
 import os
 import shlex
 import sys
-import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TypeVar
 
 from benchbench.errors import BenchError, SchemaError
@@ -22,7 +20,8 @@ from benchbench.executor.local import search_path
 from benchbench.executor.slurm_job import SlurmJob
 from benchbench.executor.standing import leaving, vanished
 from benchbench.registry import register_executor
-from benchbench.run.claim import Claim, Held, file_clock, latest
+from benchbench.run.attempt import Attempt, file_clock, latest
+from benchbench.run.claim import alone
 from benchbench.run.job import Job, Settings
 from benchbench.run.provenance import digest
 from benchbench.run.record import Store
@@ -31,8 +30,6 @@ from benchbench.suite.resources import Request
 
 T = TypeVar("T")
 
-LOCK_SECONDS = 0.5
-"""Time between two tries to be the one who submits."""
 LIMITS = ("limit", "MaxSubmit", "MaxArraySize", "Invalid job array specification")
 """Words of sbatch where the number of jobs is what it minds."""
 IGNORING = 'trap "" USR2; exec "$0" "$@"'
@@ -89,7 +86,7 @@ class Slurm:
         require_time(todo)
         store = Store(store.root.resolve())
         jobs = {run.spec.key: Job(run, store, settings) for run in todo}
-        with alone(store.root, self.say):
+        with alone(store.root / FOLDER, self.wait_for):
             held = yield from self.submit(jobs, store)
         mine = [jobs[key] for key in jobs if key in self.given]
         if self.wait:
@@ -99,6 +96,10 @@ class Slurm:
             yield Outcome(job, "submitted", f"job {self.given[job.run.spec.key]}")
         for job in held:
             yield Outcome(job, "held", f"held by {latest(job.folder)}")
+
+    def wait_for(self, other: Attempt) -> None:
+        """Says why nothing is submitted yet."""
+        self.say(f"waiting for {other}, which is submitting too")
 
     def submit(self, jobs: dict[str, Job], store: Store) -> Generator[Outcome, None, list[Job]]:
         """Submits what neither is in the queue nor held; gives the held ones back."""
@@ -194,27 +195,6 @@ class Slurm:
         for index, key in enumerate(keys):
             self.given[key] = submission.job_of(index) or number
         self.say(describe(number, len(keys), request))
-
-
-@contextlib.contextmanager
-def alone(root: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """The right to submit, so that two front ends never submit the same run."""
-    folder = root / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    told = False
-    while True:
-        try:
-            claim = Claim(folder)
-            break
-        except Held as error:
-            if not told:
-                say(f"waiting for {error.attempt}, which is submitting too")
-            told = True
-            time.sleep(LOCK_SECONDS)
-    try:
-        yield
-    finally:
-        claim.release("over")
 
 
 def require_time(todo: Sequence[Run]) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from benchbench.executor import squeue
 from benchbench.executor.job import CANCELLED
 from benchbench.executor.ledger import Entrusted, entrusted, tail
-from benchbench.run.claim import Attempt, file_clock, latest
+from benchbench.run.attempt import Attempt, file_clock, latest
 from benchbench.run.job import Job
 from benchbench.run.record import Store
 from benchbench.training.events import Note, clock, from_plain

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from benchbench.executor import Outcome, Watch
-from benchbench.run.claim import file_clock, latest
+from benchbench.run.attempt import file_clock, latest
 from benchbench.run.job import Job
 from benchbench.training.events import Note
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import benchbench
-from benchbench.run.claim import Attempt, attempts
+from benchbench.run.attempt import Attempt, attempts
 
 PACKAGES = ("benchbench", "torch", "numpy", "scikit-image", "lpips", "submitit")
 SOURCES = ("", "models", "datasets")

@@ -13,7 +13,8 @@ from benchbench.cli import app
 from benchbench.executor import cancel as cancelling
 from benchbench.executor import doctor, squeue
 from benchbench.executor.squeue import Queued
-from benchbench.run.claim import Claim, latest
+from benchbench.run.attempt import latest
+from benchbench.run.claim import Claim
 
 SUITE = """
 name: tiny

@@ -13,7 +13,8 @@ import torch
 
 from benchbench.executor.job import CANCELLED, work
 from benchbench.run import claim, record
-from benchbench.run.claim import Claim, attempts
+from benchbench.run.attempt import attempt_file, attempts
+from benchbench.run.claim import Claim
 from benchbench.run.execute import Execution
 from benchbench.run.job import Job, Settings
 from benchbench.run.provenance import digest
@@ -164,7 +165,7 @@ def test_a_full_disk_for_everything_is_an_outcome_too(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(claim, "_create", full)
+    monkeypatch.setattr(claim, "create_text", full)
     assert do(make_job())[0] == "failed"
 
 
@@ -194,7 +195,7 @@ def test_a_run_that_another_machine_took_over_stops(
 
     def watch(event: Event) -> None:
         if isinstance(event, Training) and event.step == 2:
-            (job.folder / claim.FOLDER / "002.json").write_text('{"host": "elsewhere"}')
+            attempt_file(job.folder, 2).write_text('{"host": "elsewhere"}')
             assert taken.wait(10)
 
     taken = _lost_of(monkeypatch)

@@ -17,7 +17,8 @@ import torch
 from benchbench.executor import Outcome
 from benchbench.executor.inline import Inline
 from benchbench.executor.local import Local, Slot, search_path, slots
-from benchbench.run.claim import Claim, attempts
+from benchbench.run.attempt import attempts
+from benchbench.run.claim import Claim
 from benchbench.run.job import Settings
 from benchbench.run.record import Store
 from benchbench.suite.plan import Plan, Run

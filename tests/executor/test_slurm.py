@@ -143,6 +143,7 @@ def test_a_queued_run_is_not_submitted_again(
     again, said = submit(plan, tmp_path / "r")
     assert first == again == ["submitted job 101_0", "submitted job 101_1"]
     assert said == ["2 in the queue already"]
+    assert [path.name for path in (tmp_path / "r/slurm/attempts").iterdir()] == ["002.json"]
 
 
 @pytest.mark.parametrize("cancelled", [True, False])

@@ -15,7 +15,8 @@ from benchbench.errors import RunFailed
 from benchbench.executor import slurm_job
 from benchbench.executor.follow import read_state
 from benchbench.executor.slurm_job import SlurmJob
-from benchbench.run.claim import Claim, attempts
+from benchbench.run.attempt import attempts
+from benchbench.run.claim import Claim
 from benchbench.run.job import Job, Settings
 from benchbench.run.record import Store
 from benchbench.suite.plan import Plan

@@ -16,8 +16,9 @@ from benchbench.executor.job import CANCELLED, StateFile, work
 from benchbench.executor.ledger import Submission, entrusted, tail
 from benchbench.executor.squeue import Queued
 from benchbench.executor.standing import Standing, progress, stand
-from benchbench.run.claim import FOLDER, STALE_SECONDS, identity
+from benchbench.run.attempt import FOLDER, STALE_SECONDS
 from benchbench.run.job import Job, Settings
+from benchbench.run.process import identity
 from benchbench.run.record import Store
 from benchbench.suite.plan import Plan
 from benchbench.training import events as run_events

@@ -16,7 +16,9 @@ from pathlib import Path
 import pytest
 
 from benchbench.run import claim
-from benchbench.run.claim import Claim, Held, attempts, file_clock, latest
+from benchbench.run.attempt import STALE_SECONDS, attempt_file, attempts, file_clock, latest
+from benchbench.run.claim import Claim, Held, alone
+from benchbench.run.process import identity
 
 HOLDER = """
 import sys, time
@@ -30,9 +32,9 @@ time.sleep(60)
 
 def write_foreign(folder: Path, number: int = 1, *, age: float) -> None:
     """The file of another machine's attempt, last touched `age` seconds ago."""
-    path = folder / claim.FOLDER / f"{number:03d}.json"
+    path = attempt_file(folder, number)
     path.parent.mkdir(exist_ok=True)
-    facts = {**claim.identity(), "host": "elsewhere", "since": 1.0}
+    facts = {**identity(), "host": "elsewhere", "since": 1.0}
     path.write_text(json.dumps(facts))
     beat = file_clock(folder) - age
     os.utime(path, (beat, beat))
@@ -73,32 +75,12 @@ def test_the_claim_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:
     assert Claim(tmp_path).number == 2
 
 
-def test_a_zombie_holds_nothing(tmp_path: Path) -> None:
-    process = subprocess.Popen([sys.executable, "-c", "pass"])
-    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-    facts = {**claim.identity(), "process": process.pid}
-    assert claim._lives(facts) is False
-    process.wait()
-
-
-def test_a_process_with_a_recycled_number_is_another(tmp_path: Path) -> None:
-    assert claim._lives(claim.identity()) is True
-    assert claim._lives({**claim.identity(), "start": "1"}) is False
-
-
 def test_another_machine_is_waited_for_until_it_gives_no_sign_of_life(tmp_path: Path) -> None:
-    write_foreign(tmp_path, age=claim.STALE_SECONDS - 30)
+    write_foreign(tmp_path, age=STALE_SECONDS - 30)
     with pytest.raises(Held, match="on elsewhere"):
         Claim(tmp_path)
-    write_foreign(tmp_path, age=claim.STALE_SECONDS + 1)
+    write_foreign(tmp_path, age=STALE_SECONDS + 1)
     assert Claim(tmp_path).number == 2
-
-
-@pytest.mark.parametrize("field", ["boot", "space"])
-def test_the_same_host_name_in_another_container_is_another_machine(
-    tmp_path: Path, field: str
-) -> None:
-    assert claim._lives({**claim.identity(), field: "other"}) is None
 
 
 def test_a_holder_touches_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +109,7 @@ def test_a_holder_that_was_taken_over_learns_of_it(
 
 
 def test_of_many_that_want_a_stale_claim_one_gets_it(tmp_path: Path) -> None:
-    write_foreign(tmp_path, age=claim.STALE_SECONDS + 1)
+    write_foreign(tmp_path, age=STALE_SECONDS + 1)
     ready = threading.Barrier(16)
 
     def want(_: int) -> bool:
@@ -197,10 +179,63 @@ def test_a_file_system_without_hard_links_will_do(
 
 
 def test_half_a_file_counts_as_held_until_it_is_old(tmp_path: Path) -> None:
-    path = tmp_path / claim.FOLDER / "001.json"
+    path = attempt_file(tmp_path, 1)
     path.parent.mkdir()
     path.write_text("{")
     with pytest.raises(Held):
         Claim(tmp_path)
     os.utime(path, (1, 1))
     assert Claim(tmp_path).number == 2
+
+
+def test_alone_leaves_one_file_and_says_once_whom_it_waits_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claim, "LOCK_SECONDS", 0.001)
+    waits: list[int] = []
+    inside = 0
+
+    def enter(_: int) -> None:
+        nonlocal inside
+        with alone(tmp_path, lambda other: waits.append(other.number)):
+            inside += 1
+            assert inside == 1
+            time.sleep(0.005)
+            inside -= 1
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(enter, range(12)))
+    assert len(waits) <= 12
+    assert [path.name for path in attempt_file(tmp_path, 1).parent.iterdir()] == ["012.json"]
+
+
+def test_a_late_comer_with_a_number_that_was_tidied_away_is_not_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looked when 1 was the newest, and went on when 2 had come and gone and 3 was in."""
+    monkeypatch.setattr(claim, "LOCK_SECONDS", 0.0)
+    Claim(tmp_path).release("over")
+    holder: list[Claim] = []
+    real = latest
+
+    def slow(folder: Path) -> object:
+        newest = real(folder)
+        if not holder:
+            holder.append(None)  # type: ignore[arg-type]
+            Claim(folder).release("over")
+            holder[0] = Claim(folder)
+            for number in (1, 2):
+                attempt_file(folder, number).unlink()
+        return newest
+
+    monkeypatch.setattr(claim, "latest", slow)
+    told: list[int] = []
+
+    def watch(other: object) -> None:
+        told.append(other.number)  # type: ignore[attr-defined]
+        holder[0].release("over")
+
+    with alone(tmp_path, watch):
+        assert [attempt.number for attempt in attempts(tmp_path)] == [3, 4]
+    assert told == [3]
+    assert [attempt.number for attempt in attempts(tmp_path)] == [4]
