@@ -1,7 +1,8 @@
 """Everything that benchbench tells a person went wrong.
 
 BenchError
-├─ SchemaError    a suite, record or option does not say what it should
+├─ SchemaError    a suite or record does not say what it should
+│  └─ OptionError an option of a model or dataset does not
 ├─ UnknownName    no such model, dataset or protocol
 ├─ Unfit          a model declines a clip, a protocol declines data, with the reason
 ├─ DataMissing    a file is absent, truncated or not the one expected
@@ -14,7 +15,8 @@ for anything else.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import traceback
+from collections.abc import Iterable, Mapping
 
 
 class BenchError(Exception):
@@ -23,6 +25,21 @@ class BenchError(Exception):
 
 class SchemaError(BenchError, ValueError):
     """A suite, record or option does not say what it should."""
+
+
+class OptionError(SchemaError):
+    """Options that a builder cannot take, as in `OptionError(size="expected 64, not 3")`."""
+
+    def __init__(self, faults: Mapping[str, str] | None = None, /, **named: str) -> None:
+        super().__init__({**(faults or {}), **named})
+
+    @property
+    def faults(self) -> dict[str, str]:
+        """What is wrong with each option, by its name."""
+        return dict(self.args[0])
+
+    def __str__(self) -> str:
+        return "\n".join(f"{option}: {fault}" for option, fault in self.faults.items())
 
 
 class UnknownName(BenchError, KeyError):
@@ -54,3 +71,16 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if close:
         return f"; did you mean '{close[0]}'?"
     return f"; known: {', '.join(known)}" if known else ""
+
+
+def located(error: Exception, file: str | None = None) -> str:
+    """`models/net.py, line 3: NameError: name 'x' is not defined`: where an error arose, and what.
+
+    `file` is the one to blame where the error passed through it.
+    """
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}, line {error.lineno}: {type(error).__name__}: {error.msg}"
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename[:1] != "<"]
+    frame = [f for f in frames if f.filename == file][-1:] or frames[-1:]
+    place = f"{frame[0].filename}, line {frame[0].lineno}: " if frame else ""
+    return f"{place}{type(error).__name__}: {str(error).partition(chr(10))[0]}"

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from benchbench.clip import Clip
 from benchbench.dataset import SplitName
-from benchbench.errors import SchemaError
+from benchbench.errors import OptionError
 
 GENERATOR = 1
 """Raised whenever the same seed and index give another clip."""
@@ -121,28 +121,15 @@ class Naming:
         return f"{self.split}-seed{self.seed}-{index}"
 
 
-def check_options(*, size: int, digit_size: int, smallest: int, digits: int, seed: int) -> None:
+def check_options(*, size: int, digit_size: int, smallest: int, seed: int) -> None:
     """Refuses what cannot be drawn.
 
     Raises:
-        SchemaError: naming the option.
+        OptionError: naming the option.
     """
     if not smallest <= digit_size <= size:
-        raise SchemaError(
-            f"digit_size: expected {smallest} to {size} (the frame's size), not {digit_size}"
+        raise OptionError(
+            digit_size=f"expected {smallest} to {size} (the frame's size), not {digit_size}"
         )
-    if digits < 1:
-        raise SchemaError(f"digits: expected a whole number of at least 1, not {digits}")
     if not 0 <= seed < 2**128:
-        raise SchemaError(f"seed: expected a whole number of at least 0, not {seed}")
-
-
-def check_counts(**counts: int | None) -> None:
-    """Refuses empty splits.
-
-    Raises:
-        SchemaError: naming the option.
-    """
-    for name, count in counts.items():
-        if count is not None and count < 1:
-            raise SchemaError(f"{name}: expected a whole number of at least 1, not {count}")
+        raise OptionError(seed=f"expected a whole number of at least 0, not {seed}")

@@ -14,10 +14,10 @@ from benchbench.clip import Clip
 from benchbench.data.download import DataFile, Watch, silent
 from benchbench.data.passport import fingerprint
 from benchbench.dataset import Split, SplitName, data_folder
-from benchbench.errors import DataMissing, SchemaError
+from benchbench.errors import DataMissing, OptionError
 
 from ._arrays import idx_images, inspect_idx, inspect_npz, mapped, unpack, unpacked
-from ._bouncing import GENERATOR, Bouncing, Images, Naming, check_counts, check_options
+from ._bouncing import GENERATOR, Bouncing, Images, Naming, check_options
 from ._sequences import (
     EXTENT,
     FRAMES,
@@ -82,34 +82,33 @@ class MovingImages:
 
     def __post_init__(self) -> None:
         size = self.clip.height
-        check_options(size=size, digit_size=SIDE, smallest=SIDE, digits=self.digits, seed=self.seed)
-        check_counts(train=self.train, val=self.val, test=self.test)
+        check_options(size=size, digit_size=SIDE, smallest=SIDE, seed=self.seed)
         if self.train_npz is not None and self.train_npz == self.test_npz:
-            raise SchemaError("test_npz: expected another file than train_npz")
+            raise OptionError(test_npz="expected another file than train_npz")
         if self.train_npz is not None and self.train is not None:
-            raise SchemaError("train: expected nothing, as train_npz gives the clips")
+            raise OptionError(train="expected nothing, as train_npz gives the clips")
         if self.test_from == "generated" and self.test_npz is not None:
-            raise SchemaError("test_npz: expected nothing where test_from is 'generated'")
+            raise OptionError(test_npz="expected nothing where test_from is 'generated'")
         if self.test_from == "official" and self.test_npz is None:
             self._fits_official()
 
     def _fits_official(self) -> None:
         also = f"use {EXTENT}, or test_from: generated"
         if self.clip.height != EXTENT:
-            raise SchemaError(f"size: the official test clips have {EXTENT} pixels; {also}")
+            raise OptionError(size=f"the official test clips have {EXTENT} pixels; {also}")
         if self.clip.frames > FRAMES:
-            raise SchemaError(
-                f"horizon: the official test clips have {FRAMES} frames, not {self.clip.frames}; "
+            raise OptionError(
+                horizon=f"the official test clips have {FRAMES} frames, not {self.clip.frames}; "
                 "use fewer, or test_from: generated"
             )
         if self.digits != 2:
-            raise SchemaError(
-                f"digits: the official test clips have 2, not {self.digits}; "
+            raise OptionError(
+                digits=f"the official test clips have 2, not {self.digits}; "
                 "use 2, or test_from: generated"
             )
         if self.test > self.published.sequences.count:
-            raise SchemaError(
-                f"test: there are {self.published.sequences.count} official clips, not {self.test}"
+            raise OptionError(
+                test=f"there are {self.published.sequences.count} official clips, not {self.test}"
             )
 
     def split(self, name: SplitName) -> Split:

@@ -15,7 +15,7 @@ from benchbench.clip import Clip
 from benchbench.data.download import DataFile, Watch, silent
 from benchbench.data.passport import fingerprint
 from benchbench.dataset import Split, SplitName, data_folder
-from benchbench.errors import DataMissing, SchemaError
+from benchbench.errors import DataMissing, OptionError
 
 from ._arrays import inspect_npz, mapped, unpack, unpacked
 
@@ -40,7 +40,7 @@ class OpenSTLTaxiBJ:
     def __post_init__(self) -> None:
         for name, frames in (("context", self.clip.context), ("horizon", self.clip.horizon)):
             if frames != HALF:
-                raise SchemaError(f"{name}: OpenSTL's file has {HALF} frames, not {frames}")
+                raise OptionError({name: f"OpenSTL's file has {HALF} frames, not {frames}"})
 
     @property
     def _path(self) -> Path:

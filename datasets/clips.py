@@ -15,7 +15,8 @@ from benchbench.clip import Clip
 from benchbench.data.download import DataFile, Watch, silent
 from benchbench.data.passport import fingerprint
 from benchbench.dataset import Dataset, Split, SplitName, data_folder
-from benchbench.errors import DataMissing, SchemaError
+from benchbench.errors import DataMissing, OptionError
+from benchbench.options import Count, Counts
 from benchbench.registry import register_dataset
 
 from ._arrays import inspect_npy
@@ -30,14 +31,14 @@ NAMES: tuple[SplitName, ...] = ("train", "val", "test")
 def clips(
     *,
     path: str,
-    frame: Sequence[int],
-    context: int,
-    horizon: int,
+    frame: Counts,
+    context: Count,
+    horizon: Count,
     axes: str = "NTCHW",
     key: str | None = None,
     values: Sequence[float] | None = None,
     resize: bool = False,
-    stride: int | None = None,
+    stride: Count | None = None,
     shares: Sequence[float] = (0.8, 0.1, 0.1),
     lists: str | None = None,
 ) -> Dataset:
@@ -60,17 +61,15 @@ def clips(
             number of a clip, a line.
     """
     if len(frame) != 3:
-        raise SchemaError(f"frame: expected [channels, height, width], not {list(frame)}")
+        raise OptionError(frame=f"expected [channels, height, width], not {list(frame)}")
     if sorted(axes.replace("C", "", 1)) not in (sorted("NTHW"), sorted("THW")):
-        raise SchemaError(f"axes: expected an order of N, T, C, H, W such as NTCHW, not '{axes}'")
+        raise OptionError(axes=f"expected an order of N, T, C, H, W such as NTCHW, not '{axes}'")
     if "C" not in axes and frame[0] != 1:
-        raise SchemaError(f"axes: '{axes}' has no C, but frame asks for {frame[0]} channels")
+        raise OptionError(axes=f"'{axes}' has no C, but frame asks for {frame[0]} channels")
     if values is not None and (len(values) != 2 or not values[0] < values[1]):
-        raise SchemaError(f"values: expected [lowest, highest], not {list(values)}")
+        raise OptionError(values=f"expected [lowest, highest], not {list(values)}")
     if len(shares) != 3 or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
-        raise SchemaError(f"shares: expected three parts that sum to 1, not {list(shares)}")
-    if stride is not None and stride < 1:
-        raise SchemaError(f"stride: expected a whole number of at least 1, not {stride}")
+        raise OptionError(shares=f"expected three parts that sum to 1, not {list(shares)}")
     clip = Clip(frame[0], frame[1], frame[2], context, horizon)
     return Clips(
         clip=clip,

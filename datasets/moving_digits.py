@@ -21,9 +21,10 @@ from benchbench.data.download import DataFile, Watch, silent
 from benchbench.data.passport import fingerprint
 from benchbench.dataset import Dataset, Split, SplitName
 from benchbench.errors import DataMissing
+from benchbench.options import Count
 from benchbench.registry import register_dataset
 
-from ._bouncing import GENERATOR, STREAMS, Bouncing, Images, Naming, check_counts, check_options
+from ._bouncing import GENERATOR, STREAMS, Bouncing, Images, Naming, check_options
 
 SIDE, COUNT = 8, 1797
 PARTS: dict[SplitName, float] = {"train": 0.8, "val": 0.1, "test": 0.1}
@@ -36,14 +37,14 @@ VERSION = 1
 @register_dataset("moving_digits", version=VERSION)
 def moving_digits(
     *,
-    size: int = 64,
-    digits: int = 2,
-    digit_size: int | None = None,
-    context: int = 10,
-    horizon: int = 10,
-    train: int | None = None,
-    val: int = 500,
-    test: int = 1000,
+    size: Count = 64,
+    digits: Count = 2,
+    digit_size: Count | None = None,
+    context: Count = 10,
+    horizon: Count = 10,
+    train: Count | None = None,
+    val: Count = 500,
+    test: Count = 1000,
     seed: int = 0,
 ) -> Dataset:
     """Digits that move straight and bounce off the borders.
@@ -60,8 +61,7 @@ def moving_digits(
         seed: of the generator.
     """
     extent = max(SIDE, round(size * 7 / 16)) if digit_size is None else digit_size
-    check_options(size=size, digit_size=extent, smallest=SIDE, digits=digits, seed=seed)
-    check_counts(train=train, val=val, test=test)
+    check_options(size=size, digit_size=extent, smallest=SIDE, seed=seed)
     clip = Clip(1, size, size, context, horizon)
     return MovingDigits(clip, digits, extent, train, val, test, seed)
 

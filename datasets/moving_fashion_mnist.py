@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from benchbench.clip import Clip
 from benchbench.dataset import Dataset
+from benchbench.options import Count
 from benchbench.registry import register_dataset
 
 from ._moving import Idx, MovingImages, Published, Sequences, TestFrom
@@ -46,13 +47,13 @@ PUBLISHED = Published(
 @register_dataset("moving_fashion_mnist", version=PUBLISHED.version)
 def moving_fashion_mnist(
     *,
-    digits: int = 2,
-    size: int = 64,
-    context: int = 10,
-    horizon: int = 10,
-    train: int | None = None,
-    val: int = 1000,
-    test: int = 10_000,
+    digits: Count = 2,
+    size: Count = 64,
+    context: Count = 10,
+    horizon: Count = 10,
+    train: Count | None = None,
+    val: Count = 1000,
+    test: Count = 10_000,
     test_from: TestFrom = "generated",
     source: str | None = None,
     train_npz: str | None = None,

@@ -26,11 +26,11 @@ from benchbench.clip import Clip
 from benchbench.data.download import DataFile, Watch, silent
 from benchbench.data.passport import fingerprint
 from benchbench.dataset import Dataset, Split, SplitName, data_folder
-from benchbench.errors import DataMissing, SchemaError
+from benchbench.errors import DataMissing, OptionError
+from benchbench.options import Count
 from benchbench.registry import register_dataset
 
 from ._arrays import mapped
-from ._bouncing import check_counts
 from ._openstl import OpenSTLTaxiBJ
 from ._taxibj import (
     Whole,
@@ -54,13 +54,13 @@ WHERE = (
 @register_dataset("taxibj", version=VERSION)
 def taxibj(
     *,
-    context: int = 4,
-    horizon: int = 4,
+    context: Count = 4,
+    horizon: Count = 4,
     order: Literal["forward", "as_published"] = "forward",
     counting: Literal["published", "every"] = "published",
     source: Literal["raw", "openstl"] = "raw",
-    val: int = 1344,
-    test: int | None = None,
+    val: Count = 1344,
+    test: Count | None = None,
 ) -> Dataset:
     """Taxi inflow and outflow of Beijing, half an hour a frame.
 
@@ -74,11 +74,10 @@ def taxibj(
         val: windows of the validation set, the last before the test set.
         test: windows of the test set; null is the last 1,344 of the raw files, all of OpenSTL's.
     """
-    check_counts(val=val, test=test)
     clip = Clip(2, 32, 32, context, horizon)
     if source == "openstl":
         if counting != "published":
-            raise SchemaError("counting: OpenSTL's file has its windows cut; leave it out")
+            raise OptionError(counting="OpenSTL's file has its windows cut; leave it out")
         return OpenSTLTaxiBJ(clip, order, val, test, VERSION)
     return TaxiBJ(clip, order, counting, val, 1344 if test is None else test)
 

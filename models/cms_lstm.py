@@ -6,9 +6,8 @@ code yields the published 7.968 M parameters. The network is ConvLSTM with both 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from benchbench.clip import Clip
+from benchbench.options import Count, Counts
 from benchbench.predictor import Predictor
 from benchbench.recurrent import PatchOrder
 from benchbench.registry import register_model
@@ -20,12 +19,12 @@ from .convlstm import convlstm
 def cms_lstm(
     clip: Clip,
     *,
-    hidden: Sequence[int] = (64, 64, 64, 64),
-    kernel: int = 3,
-    patch: int = 4,
+    hidden: Counts = (64, 64, 64, 64),
+    kernel: Count = 3,
+    patch: Count = 4,
     patch_order: PatchOrder = "cms",
     norm: bool = True,
-    se_scales: Sequence[int] = (1, 2, 4),
+    se_scales: Counts = (1, 2, 4),
     ce_steps: int = 5,
 ) -> Predictor:
     """CMS-LSTM; the defaults are the paper's section 4.1 and the script `train_mmnist.sh`.

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from benchbench.clip import Clip
+from benchbench.options import Count, Counts
 from benchbench.predictor import Predictor
 from benchbench.recurrent import PatchOrder, Recurrent, Stack, State, folded
 from benchbench.registry import register_model
@@ -47,9 +48,9 @@ class ConvLSTMCell(nn.Module):
 def convlstm(
     clip: Clip,
     *,
-    hidden: Sequence[int] = (64, 64, 64, 64),
-    kernel: int = 3,
-    patch: int = 4,
+    hidden: Counts = (64, 64, 64, 64),
+    kernel: Count = 3,
+    patch: Count = 4,
     patch_order: PatchOrder = "cms",
     norm: bool = True,
     norm_cell: bool = True,
@@ -58,7 +59,7 @@ def convlstm(
     head_bias: bool = True,
     first_scored: int = 2,
     blocks: Sequence[BlockName] = (),
-    se_scales: Sequence[int] = (1, 2, 4),
+    se_scales: Counts = (1, 2, 4),
     ce_steps: int = 5,
 ) -> Predictor:
     """ConvLSTM with the options on which its sources disagree.

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from benchbench.clip import Clip
 from benchbench.errors import Unfit
+from benchbench.options import Count, Counts
 from benchbench.predictor import Predictor
 from benchbench.recurrent import (
     Cell,
@@ -159,15 +160,15 @@ def e3d_lstm(
     clip: Clip,
     *,
     memory: Literal["as_released", "updated"] = "as_released",
-    hidden: Sequence[int] = (64, 64, 64, 64),
-    kernel: int = 5,
-    patch: int = 4,
+    hidden: Counts = (64, 64, 64, 64),
+    kernel: Count = 5,
+    patch: Count = 4,
     patch_order: PatchOrder = "thuml",
     norm: bool = True,
     forget_bias: float = 1.0,
     init: Literal["released", "torch"] = "released",
     blocks: Sequence[BlockName] = (),
-    se_scales: Sequence[int] = (1, 2, 4),
+    se_scales: Counts = (1, 2, 4),
     ce_steps: int = 5,
 ) -> Predictor:
     """E3D-LSTM: 3-D convolutions over windows of two frames, attention to all past cells.

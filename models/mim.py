@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from benchbench.clip import Clip
 from benchbench.errors import Unfit
+from benchbench.options import Count, Counts
 from benchbench.predictor import Predictor
 from benchbench.recurrent import Cell, PatchOrder, Recurrent, Stack, State, folded
 from benchbench.registry import register_model
@@ -191,9 +192,9 @@ def one_width(hidden: Sequence[int]) -> int:
 def mim(
     clip: Clip,
     *,
-    hidden: Sequence[int] = (64, 64, 64, 64),
-    kernel: int = 5,
-    patch: int = 4,
+    hidden: Counts = (64, 64, 64, 64),
+    kernel: Count = 5,
+    patch: Count = 4,
     patch_order: PatchOrder = "thuml",
     norm: bool = True,
     affine: Affine = "channel",
@@ -204,7 +205,7 @@ def mim(
     peephole_init: Literal["glorot", "zero"] = "glorot",
     detach: bool = False,
     blocks: Sequence[BlockName] = (),
-    se_scales: Sequence[int] = (1, 2, 4),
+    se_scales: Counts = (1, 2, 4),
     ce_steps: int = 5,
 ) -> Predictor:
     """MIM: an ST-LSTM below, MIM blocks above it.

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from benchbench.clip import Clip
+from benchbench.options import Count, Counts
 from benchbench.predictor import Predictor
 from benchbench.recurrent import PatchOrder, Recurrent, State, folded
 from benchbench.registry import register_model
@@ -51,9 +52,9 @@ class MIMCausalCell(nn.Module):
 def mim_star(
     clip: Clip,
     *,
-    hidden: Sequence[int] = (64, 64, 64, 64),
-    kernel: int = 5,
-    patch: int = 4,
+    hidden: Counts = (64, 64, 64, 64),
+    kernel: Count = 5,
+    patch: Count = 4,
     patch_order: PatchOrder = "thuml",
     norm: bool = True,
     affine: Affine = "channel",
@@ -61,7 +62,7 @@ def mim_star(
     forget_bias: float = 1.0,
     init: Literal["released", "torch"] = "released",
     blocks: Sequence[BlockName] = (),
-    se_scales: Sequence[int] = (1, 2, 4),
+    se_scales: Counts = (1, 2, 4),
     ce_steps: int = 5,
 ) -> Predictor:
     """MIM*: a causal LSTM and a gradient highway below, causal MIM blocks above.

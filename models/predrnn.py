@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from benchbench.clip import Clip
 from benchbench.errors import Unfit
+from benchbench.options import Count, Counts
 from benchbench.predictor import Predictor
 from benchbench.recurrent import Cell, PatchOrder, Recurrent, State, Zigzag, folded
 from benchbench.registry import register_model
@@ -84,9 +85,9 @@ def predrnn(
     clip: Clip,
     *,
     variant: Literal["thuml", "tf2018"] = "thuml",
-    hidden: Sequence[int] = (64, 64, 64, 64),
-    kernel: int = 5,
-    patch: int = 4,
+    hidden: Counts = (64, 64, 64, 64),
+    kernel: Count = 5,
+    patch: Count = 4,
     patch_order: PatchOrder = "thuml",
     norm: bool = True,
     affine: Affine | None = None,
@@ -95,7 +96,7 @@ def predrnn(
     embed: bool = False,
     head_bias: bool | None = None,
     blocks: Sequence[BlockName] = (),
-    se_scales: Sequence[int] = (1, 2, 4),
+    se_scales: Counts = (1, 2, 4),
     ce_steps: int = 5,
 ) -> Predictor:
     """PredRNN: ST-LSTM cells, one memory zig-zagging through them.

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from benchbench.clip import Clip
 from benchbench.errors import Unfit
+from benchbench.options import Count, Counts
 from benchbench.predictor import Predictor
 from benchbench.recurrent import Cell, PatchOrder, Recurrent, Stack, State, folded
 from benchbench.registry import register_model
@@ -142,9 +143,9 @@ def released_(module: nn.Module) -> None:
 def predrnn_pp(
     clip: Clip,
     *,
-    hidden: Sequence[int] = (128, 64, 64, 64),
-    kernel: int = 5,
-    patch: int = 4,
+    hidden: Counts = (128, 64, 64, 64),
+    kernel: Count = 5,
+    patch: Count = 4,
     patch_order: PatchOrder = "thuml",
     norm: bool = True,
     affine: Affine = "channel",
@@ -153,7 +154,7 @@ def predrnn_pp(
     cell_conv: bool = True,
     init: Literal["released", "torch"] = "released",
     blocks: Sequence[BlockName] = (),
-    se_scales: Sequence[int] = (1, 2, 4),
+    se_scales: Counts = (1, 2, 4),
     ce_steps: int = 5,
 ) -> Predictor:
     """PredRNN++: causal LSTM cells and a gradient highway.

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from benchbench.clip import Clip
 from benchbench.errors import Unfit
+from benchbench.options import Count, Counts
 from benchbench.predictor import Predictor
 from benchbench.recurrent import Cell, PatchOrder, Recurrent, Stack, State, folded
 from benchbench.registry import register_model
@@ -142,9 +143,9 @@ def sa_convlstm(
     clip: Clip,
     *,
     variant: Variant = "cms",
-    hidden: Sequence[int] = (64, 64, 64, 64),
-    kernel: int = 3,
-    patch: int = 4,
+    hidden: Counts = (64, 64, 64, 64),
+    kernel: Count = 3,
+    patch: Count = 4,
     patch_order: PatchOrder = "cms",
     attention: int | None = None,
     scaled: bool = False,
@@ -155,7 +156,7 @@ def sa_convlstm(
     head_bias: bool = True,
     first_scored: int = 2,
     blocks: Sequence[BlockName] = (),
-    se_scales: Sequence[int] = (1, 2, 4),
+    se_scales: Counts = (1, 2, 4),
     ce_steps: int = 5,
 ) -> Predictor:
     """SA-ConvLSTM; no official code exists, the defaults are the paper's equations.

@@ -18,10 +18,10 @@ ENGINE = sorted(PACKAGE.rglob("*.py"))
 HEAVY = {"torch", "pandas", "pyarrow", "skimage", "sklearn", "lpips", "matplotlib", "torchvision"}
 
 # What the files of models/ and datasets/ may use of the engine.
-FACE = {"clip", "errors", "predictor", "recurrent", "registry", "sampling"}
+FACE = {"clip", "errors", "options", "predictor", "recurrent", "registry", "sampling"}
 MAY = {
     "models": FACE,
-    "datasets": {"clip", "errors", "dataset", "registry", "atomic", "folder", "data"},
+    "datasets": {"clip", "errors", "dataset", "options", "registry", "atomic", "folder", "data"},
 }
 # Each package may import those before it, wherever in the file; the root's files are one.
 ORDER = (

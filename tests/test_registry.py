@@ -2,37 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import importlib.metadata
+import pickle
+import sys
+from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
 from benchbench import registry
 from benchbench.clip import Clip
-from benchbench.errors import SchemaError, UnknownName
-from benchbench.registry import DATASETS, MODELS, OptionError, Registry, build_model
+from benchbench.errors import OptionError, SchemaError, UnknownName
+from benchbench.registry import DATASETS, MODELS, Registry, build_dataset, build_model
 
 ROOT = Path(__file__).parents[1]
 CLIP = Clip(1, 16, 16, 3, 2)
 
 
-@pytest.mark.parametrize(("found", "folder"), [(MODELS, "models"), (DATASETS, "datasets")])
+@pytest.mark.parametrize(("kind", "folder"), [(MODELS, "models"), (DATASETS, "datasets")])
 def test_every_file_registers_its_name_and_no_name_lacks_a_file(
-    found: Registry, folder: str
+    kind: Registry, folder: str
 ) -> None:
     stems = {path.stem for path in (ROOT / folder).glob("*.py") if path.stem[0] != "_"}
-    assert set(found.files()) == stems
+    assert set(kind.files()) == stems == set(kind.names())
     for stem in stems:
-        assert found.get(stem).name == stem
+        assert kind.get(stem).name == stem
+        assert kind.path(stem) == ROOT / folder / f"{stem}.py"
 
 
-@pytest.mark.parametrize("found", [MODELS, DATASETS])
-def test_every_entry_has_a_citation_and_documents_all_its_options(found: Registry) -> None:
-    for name in found.names():
-        entry = found.get(name)
-        assert len(entry.citation) > 20
+@pytest.mark.parametrize("kind", [MODELS, DATASETS])
+def test_every_entry_has_a_citation_and_documents_all_its_options(kind: Registry) -> None:
+    for name in kind.names():
+        entry = kind.get(name)
+        module = sys.modules[entry.build.__module__]
+        assert module.__doc__ is not None
+        assert kind.citation(name) == module.__doc__.splitlines()[0]
+        assert len(kind.citation(name)) > 20
         for option in entry.options:
             assert f"{option}:" in (entry.build.__doc__ or ""), f"{name}: {option}"
 
@@ -58,11 +65,6 @@ def test_binding_fills_in_defaults_as_yaml_would_give_them() -> None:
     assert bound["se_scales"] == [1, 2, 4]
 
 
-def _registry_with(monkeypatch: pytest.MonkeyPatch, *points: EntryPoint) -> Registry:
-    monkeypatch.setattr(registry.importlib.metadata, "entry_points", lambda group: list(points))
-    return Registry("benchbench.models", "model")
-
-
 def test_two_functions_of_one_name_are_refused() -> None:
     own: Registry = Registry("benchbench.models", "model")
 
@@ -76,24 +78,84 @@ def test_two_functions_of_one_name_are_refused() -> None:
         def second(clip: Clip) -> None: ...
 
 
-def test_an_entry_point_may_not_take_a_built_in_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    own = _registry_with(monkeypatch, EntryPoint("predrnn", "theirs", "benchbench.models"))
-    with pytest.raises(SchemaError, match="'predrnn' of entry point theirs is built in"):
-        own.names()
+Offer = Callable[[dict[str, str]], Registry]
 
 
-def test_two_packages_may_not_offer_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    points = [EntryPoint("net", value, "benchbench.models") for value in ("a.net", "b.net")]
-    with pytest.raises(SchemaError, match=r"two packages, a\.net and b\.net"):
-        _registry_with(monkeypatch, *points).names()
+@pytest.fixture
+def offer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Offer:
+    """A registry of the built-in models and of entry points, each the text of a module."""
+
+    def registry_of(modules: dict[str, str]) -> Registry:
+        points = []
+        for name, text in modules.items():
+            (tmp_path / f"theirs_{name}.py").write_text(text, encoding="utf-8")
+            points.append(EntryPoint(name, f"theirs_{name}", "benchbench.models"))
+            monkeypatch.delitem(sys.modules, f"theirs_{name}", raising=False)
+        monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: points)
+        return Registry("benchbench.models", "model")
+
+    monkeypatch.syspath_prepend(tmp_path)
+    return registry_of
 
 
-def test_an_entry_point_that_registers_something_else_is_told(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1\nimport nowhere_at_all", "line 2: ModuleNotFoundError: No module named"),
+        ("x = 1\n\ndef f(:", "line 3: SyntaxError: "),
+        ("x = 1\n1 / 0", "line 2: ZeroDivisionError: division by zero"),
+        ("x = 1", "was imported and registered no 'net'"),
+    ],
+)
+def test_a_broken_module_is_one_sentence_about_its_name_only(
+    offer: Offer, text: str, message: str
 ) -> None:
-    own = _registry_with(monkeypatch, EntryPoint("net", "json", "benchbench.models"))
-    with pytest.raises(SchemaError, match="registered no 'net'"):
-        own.get("net")
+    models = offer({"net": text})
+    assert "net" in models.names()
+    with pytest.raises(SchemaError, match=r"model 'net'") as caught:
+        models.get("net")
+    assert message in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+    assert ("theirs_net.py" in str(caught.value)) == ("line" in message)
+    assert MODELS.get("persistence").name == "persistence"
+
+
+def test_what_a_module_registered_before_it_failed_is_forgotten(
+    offer: Offer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = offer(
+        {"net": "from benchbench import registry\n"
+        "registry.MODELS.register('net')(lambda clip: None)\n1 / 0"}
+    )  # fmt: skip
+    monkeypatch.setattr(registry, "MODELS", models)
+    for _ in range(2):
+        with pytest.raises(SchemaError, match="division by zero"):
+            models.get("net")
+
+
+def test_two_offers_of_one_name_are_told_where_the_name_is_used(offer: Offer) -> None:
+    models = offer({"predrnn": ""})
+    assert models.citation("convlstm").startswith("ConvLSTM")
+    with pytest.raises(
+        SchemaError, match=r"benchbench\.models\.predrnn and theirs_predrnn; rename"
+    ):
+        models.get("predrnn")
+
+
+def test_a_citation_is_read_without_importing(offer: Offer) -> None:
+    models = offer({"net": '"""Net, 2026.\n\nMore."""\nraise SystemExit', "bad": "def f(:"})
+    assert models.citation("net") == "Net, 2026."
+    with pytest.raises(SchemaError, match=r"model 'bad' cannot be read; .*theirs_bad\.py, line 1"):
+        models.citation("bad")
+
+
+def test_a_module_that_is_nowhere_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = [EntryPoint("net", "no_such_package.net", "benchbench.models")]
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: points)
+    models: Registry = Registry("benchbench.models", "model")
+    assert models.path("net") is None
+    with pytest.raises(SchemaError, match=r"'net' cannot be imported; .*no_such_package"):
+        models.get("net")
 
 
 def test_a_required_option_is_asked_for() -> None:
@@ -104,3 +166,26 @@ def test_a_required_option_is_asked_for() -> None:
 
     with pytest.raises(OptionError, match="needs the option 'widths'"):
         own.get("strict").bind({})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"hidden": []}, "hidden: expected a list of 1 or more, not []"),
+        ({"hidden": [8, -1]}, "hidden: item 2: expected a whole number of at least 1, not -1"),
+        ({"hidden": [2**70]}, "hidden: item 1: expected a whole number below 2^31, not 118059"),
+        ({"hidden": "64"}, "hidden: expected a list, not '64'"),
+        ({"kernel": 0}, "kernel: expected a whole number of at least 1, not 0"),
+    ],
+)
+def test_a_size_is_at_least_one_and_bounded(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        build_model("predrnn", CLIP, **options)
+    assert str(caught.value).startswith(message)
+
+
+def test_a_builders_own_fault_names_its_option() -> None:
+    with pytest.raises(OptionError) as caught:
+        build_dataset("moving_digits", size=16, digit_size=20)
+    assert set(caught.value.faults) == {"digit_size"}
+    assert pickle.loads(pickle.dumps(caught.value)).faults == caught.value.faults

@@ -47,7 +47,7 @@ def listing(context: typer.Context) -> None:
     shown.add_column("Name", no_wrap=True)
     shown.add_column("What it is", overflow="fold")
     for name in DATASETS.names():
-        shown.add_row(name, DATASETS.get(name).citation)
+        shown.add_row(name, DATASETS.citation(name))
     plain_console().print(shown)
 
 
@@ -75,7 +75,7 @@ def show(
     if named is None:
         raise UnknownName(f"no split '{split}'{nearest(split, SPLITS)}")
     entry = DATASETS.get(name)
-    console.print(f"{name}: {entry.citation}", highlight=False, soft_wrap=True)
+    console.print(f"{name}: {DATASETS.citation(name)}", highlight=False, soft_wrap=True)
     _section(console, "options", entry.bind(chosen))
     with watching(console) as watch:
         dataset.prepare(watch)

@@ -41,7 +41,7 @@ def listing(context: typer.Context) -> None:
         entry, known = MODELS.get(name), certificate(name)
         proved = dict.fromkeys(proof.source for proof in known.proofs) if known else {}
         shown.add_row(
-            name, entry.citation, "yes" if entry.trains else "no", ", ".join(proved) or "–"
+            name, MODELS.citation(name), "yes" if entry.trains else "no", ", ".join(proved) or "–"
         )
     plain_console(width=400).print(shown)
 
@@ -56,7 +56,7 @@ def show(
 
     console = plain_console(width=400)
     entry, known = MODELS.get(name), certificate(name)
-    _say(console, f"{name}: {entry.citation}")
+    _say(console, f"{name}: {MODELS.citation(name)}")
     _say(console, f"version {entry.version}, {'trained' if entry.trains else 'not trained'}")
     _options(console, entry)
     if known is None:

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchbench import registry
 from benchbench.clip import Clip
-from benchbench.errors import BenchError
-from benchbench.registry import OptionError
+from benchbench.errors import BenchError, OptionError
 from benchbench.suite.document import Document, Where
 from benchbench.suite.schema import Faults, Suite
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchbench import registry
 from benchbench.errors import nearest
+from benchbench.options import plain
 from benchbench.suite.document import Where, read
 from benchbench.suite.lookup import (
     Contender,
@@ -149,7 +149,7 @@ def _expand(
                 dataset=source.name,
                 dataset_version=source.version,
                 dataset_options=source.options,
-                train=registry.plain(train.model_dump()) if train else None,
+                train=plain(train.model_dump()) if train else None,
                 seed=seed if trained else 0,
                 weights=_digest(model.weights),
             )

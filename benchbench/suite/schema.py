@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from benchbench.errors import SchemaError, nearest
-from benchbench.registry import complaint
+from benchbench.options import complaint
 from benchbench.suite.document import Document, Where
 from benchbench.suite.resources import Request, Shares
 

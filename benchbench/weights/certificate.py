@@ -7,9 +7,7 @@ reference implementation the builder options it needs and the rules that rename 
 
 from __future__ import annotations
 
-import sys
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -139,11 +137,9 @@ def certificate(model: str) -> Certificate | None:
         UnknownName: no such model.
         SchemaError: the file does not say what a certificate says.
     """
-    module = sys.modules[MODELS.get(model).build.__module__]
-    if module.__file__ is None:
-        return None
-    path = Path(module.__file__).with_name(f"{model}.yaml")
-    if not path.is_file():
+    file = MODELS.path(model)
+    path = file and file.with_name(f"{model}.yaml")
+    if path is None or not path.is_file():
         return None
     try:
         return Certificate.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
@@ -151,7 +147,7 @@ def certificate(model: str) -> Certificate | None:
         faults = [
             f"{'.'.join(map(str, item['loc']))}: {item['msg'].lower()}" for item in error.errors()
         ]
-        raise SchemaError("\n  ".join([f"{path}: {len(faults)} to mend", *faults])) from error
+        raise SchemaError("\n  ".join([f"{path}: {len(faults)} faults", *faults])) from error
 
 
 def sources(model: str) -> dict[str, Source]:

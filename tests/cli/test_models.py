@@ -27,14 +27,14 @@ def test_the_list_has_every_model_with_its_citation() -> None:
     out = run("models").output
     for name in MODELS.names():
         line = next(line for line in out.splitlines() if f" {name} " in line)
-        assert MODELS.get(name).citation in line
+        assert MODELS.citation(name) in line
     assert "│ no      │" in next(line for line in out.splitlines() if " persistence " in line)
 
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_model_is_shown_with_all_its_options_and_their_meaning(name: str) -> None:
     lines = run("models", "show", name).output.splitlines()
-    assert lines[0] == f"{name}: {MODELS.get(name).citation}"
+    assert lines[0] == f"{name}: {MODELS.citation(name)}"
     for option in MODELS.get(name).options:
         row = next(line for line in lines if line.startswith(f"│ {option} "))
         assert row.split("│")[3].strip(), f"'{option}' has no description in the docstring"

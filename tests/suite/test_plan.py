@@ -13,7 +13,6 @@ import yaml
 from benchbench.clip import Clip
 from benchbench.errors import SchemaError
 from benchbench.registry import build_model
-from benchbench.run import execute as run_module
 from benchbench.suite.plan import plan
 from benchbench.suite.spec import RunSpec
 from benchbench.weights import files
@@ -195,9 +194,3 @@ def test_imported_weights_that_do_not_fit_are_told_before_any_work(
 @pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
 def test_every_shipped_suite_plans(path: Path) -> None:
     assert plan(path).runs
-
-
-def test_settings_carry_what_changes_no_number(write_suite: Write) -> None:
-    suite = plan(write_suite(), ["workers=3", "checkpoint_every=9", "test_batch=5"]).suite
-    settings = run_module.Settings.of(suite)
-    assert (settings.workers, settings.checkpoint_every, settings.test_batch) == (3, 9, 5)

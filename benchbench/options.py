@@ -1,0 +1,114 @@
+"""Options: the keyword-only parameters of a model's or dataset's builder, and values for them."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+
+from benchbench.errors import OptionError, nearest
+
+
+def _is_count(value: int) -> int:
+    if not 1 <= value < 2**31:
+        raise ValueError(f"a whole number {'of at least 1' if value < 1 else 'below 2^31'}")
+    return value
+
+
+Count = Annotated[int, AfterValidator(_is_count)]
+"""A size, a width, a number of things: of builders' options and of a suite's keys."""
+Counts = Annotated[Sequence[Count], Field(min_length=1)]
+
+_STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True)
+_EXPECTED = {
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "string_type": "text",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "sequence_str": "a list",
+    "is_instance_of": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "none_required": "nothing",
+    "literal_error": "one of {expected}",
+    "greater_than_equal": "at least {ge}",
+    "greater_than": "more than {gt}",
+    "less_than_equal": "at most {le}",
+    "less_than": "less than {lt}",
+    "finite_number": "a finite number",
+    "too_short": "a list of {min_length} or more",
+    "too_long": "a list of {max_length} or fewer",
+    "string_pattern_mismatch": "text that matches {pattern}",
+    "value_error": "{error}",
+}
+
+
+def parameters(build: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The options of a builder, by name."""
+    signature = inspect.signature(build).parameters.values()
+    return {p.name: p for p in signature if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def bind(name: str, build: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """All the options of the builder called `name`, checked, its defaults filled in.
+
+    Raises:
+        OptionError: with every fault, by option.
+    """
+    hints = typing.get_type_hints(build, include_extras=True)
+    allowed = parameters(build)
+    faults = {
+        option: f"'{name}' has no option '{option}'{nearest(option, allowed)}"
+        for option in options
+        if option not in allowed
+    }
+    bound: dict[str, Any] = {}
+    for option, parameter in allowed.items():
+        if option in options:
+            try:
+                value = TypeAdapter(hints[option], config=_STRICT).validate_python(options[option])
+                bound[option] = plain(value)
+            except ValidationError as error:
+                faults[option] = complaint(error.errors())
+        elif parameter.default is inspect.Parameter.empty:
+            faults[option] = f"'{name}' needs the option '{option}'"
+        else:
+            bound[option] = plain(parameter.default)
+    if faults:
+        raise OptionError(faults)
+    return bound
+
+
+def complaint(items: Sequence[Any]) -> str:
+    """What pydantic's errors on one value expected, and what it was, in a few words of ours."""
+    expected = []
+    for item in items:
+        form = _EXPECTED.get(item["type"])
+        text = form.format(**item.get("ctx", {})) if form else item["msg"]
+        if text not in expected:
+            expected.append(text)
+    # a value inside a list is named by its place, from 1; a union's branches have names too
+    places = {tuple(part + 1 for part in item["loc"] if isinstance(part, int)) for item in items}
+    place = places.pop() if len(places) == 1 else ()
+    at = f"item {'.'.join(map(str, place))}: " if place else ""
+    value = repr(items[0]["input"])
+    value = value if len(value) <= 200 else f"{value[:200]}…"
+    return f"{at}expected {' or '.join(expected)}, not {value}"
+
+
+def plain(value: Any) -> Any:
+    """The same value as YAML and JSON would give it back: lists for tuples, all the way down."""
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    return value
