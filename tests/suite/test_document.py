@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchbench.errors import SchemaError
-from benchbench.suite.document import read
+from benchbench.suite.document import BYTES, read
 
 Write = Callable[..., Path]
 
@@ -82,3 +82,64 @@ def test_overrides_reach_into_mappings_and_lists(write_suite: Write) -> None:
 def test_an_override_that_fits_nowhere_is_refused(write_suite: Write, override: str) -> None:
     with pytest.raises(SchemaError, match=override.partition("=")[0] or "="):
         read(write_suite("a: {b: 1}\nc: [{d: 1}]\n"), [override])
+
+
+def bomb(first: str, step: str) -> str:
+    """Nine lines, each of which holds the one before nine times."""
+    return "\n".join([f"a0: &a0 {first}", *(step.format(i, i + 1) for i in range(9))])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (bomb("[x]", "a{1}: &a{1} [" + "*a{0}, " * 9 + "]"), "more than 100,000 values"),
+        (bomb("{}", "a{1}: &a{1} {{<<: [" + "*a{0}, " * 9 + "]}}"), "more than 100,000 values"),
+        ("a: " + "[" * 3000 + "]" * 3000, "line 1: nested deeper than 40 levels"),
+        ("\n".join(f"{' ' * i}a:" for i in range(900)), "nested deeper than 40 levels"),
+        ("a: &a [*a]", "or an alias that holds itself"),
+        ("a: &a {b: *a}", "or an alias that holds itself"),
+        ("a: &a {<<: *a}", "or an alias that holds itself"),
+        ("a: {<<: 3}", "line 1: expected a mapping after '<<'"),
+        ("? [a, b]\n: c", "line 1: a list or mapping as a key"),
+        ("? {a: b}\n: c", "line 1: a list or mapping as a key"),
+        ("a: b\0c", "line 1: an unprintable character, '\\x00'"),
+        ('a: "b\\0c"', r"line 1: an unprintable character, '\x00'"),
+        ('"a\\e": b', r"line 1: an unprintable character, '\x1b'"),
+        ("a:\n- " + "9" * 5000, "line 2: a whole number of more than 18 digits"),
+        (f"a: {2**70}", "a whole number of more than 18 digits"),
+        ("a: !!int b", "line 1: 'b' is no int"),
+        ("a: !!bool b", "line 1: 'b' is no bool"),
+        ("a: !!timestamp 2026-01-01", "line 1: not YAML of plain values"),
+        ("a: *b", "line 1: not YAML, found undefined alias"),
+        ("#" * BYTES + "\n", "more than 1,000,000 bytes"),
+    ],
+    ids=range(20),
+)
+def test_a_file_made_to_do_harm_is_refused_in_one_sentence(
+    write_suite: Write, text: str, message: str
+) -> None:
+    with pytest.raises(SchemaError) as caught:
+        read(write_suite(text))
+    assert message in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_merge_takes_the_first_of_several_and_keeps_the_lines(write_suite: Write) -> None:
+    text = "a: &a {x: 1}\nb: &b {x: 2, y: 3}\nc:\n  <<: [*a, *b]\n  z: 4\n"
+    document = read(write_suite(text))
+    assert document.value["c"] == {"x": 1, "y": 3, "z": 4}
+    assert [document.line(("c", key)) for key in "xyz"] == [1, 2, 5]
+
+
+def test_an_empty_file_has_a_first_line(write_suite: Write) -> None:
+    document = read(write_suite("# nothing\n"))
+    assert document.value is None
+    assert document.locate(("models",)) == "line 1, models"
+
+
+def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SchemaError, match="is a directory"):
+        read(tmp_path)
+    (tmp_path / "x.yaml").write_bytes(b"\xff")
+    with pytest.raises(SchemaError, match="not a text file"):
+        read(tmp_path / "x.yaml")
