@@ -161,18 +161,16 @@ def show_executor(console: Console, plan: Plan, todo: Sequence[Run], how: How) -
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def show_table(console: Console, plan: Plan, store: Store, *, write: bool = True) -> None:
-    """Prints the leaderboard, and writes its files unless told not to."""
+def show_table(plan: Plan, store: Store, *, write: bool) -> None:
+    """Prints the leaderboard, and writes its files if told to."""
     from benchbench.report import leaderboard
-    from benchbench.report.table import boards
+    from benchbench.report.board import boards
 
-    made = boards(plan, store)
-    folder = store.root / plan.suite.name
+    tables, title = boards(plan, store), plan.suite.name
     if write:  # before anything is printed: a reader that closes the pipe loses no file
-        leaderboard.write(made, folder, title=plan.suite.name)
-    for board in made:
-        console.print(board.rich())
-        for note in board.notes:
-            console.print(f"  {note}", highlight=False, markup=False, soft_wrap=True)
+        files = leaderboard.write(tables, store.root / title, title=title)
+    typer.echo(leaderboard.render(tables, "terminal", title=title), nl=False)
     if write:
-        console.print(f"also in {folder}/leaderboard.md, .csv, .tex, .html", highlight=False)
+        typer.echo(f"also in {files[-1]}, {', '.join(path.suffix for path in files[:-1])}")
+    else:
+        typer.echo("printed only: KEY=VALUE makes it another table than the suite's")

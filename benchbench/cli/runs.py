@@ -30,6 +30,7 @@ from benchbench.cli.execution import (
     show_executor,
     show_table,
 )
+from benchbench.report.formats import FORMATS
 
 app = typer.Typer()
 
@@ -64,7 +65,7 @@ def run(
         follow = f"follow them with: bench status {suite} --results {results}"
         console.print(follow, highlight=False, soft_wrap=True)
     else:
-        show_table(console, planned, store)
+        show_table(planned, store, write=not overrides)
     finish(console, statuses, len(todo))
 
 
@@ -85,31 +86,35 @@ def plan(
         _measure(suite, overrides, results)
 
 
+def _formats(incomplete: str) -> list[str]:
+    from benchbench.report.formats import FORMATS
+
+    return [name for name in FORMATS if name.startswith(incomplete)]
+
+
 @app.command()
 def table(
     suite: SuiteFile,
     overrides: Overrides = None,
     results: Results = Path("results"),
     style: Annotated[
-        str, typer.Option("--format", help="rich, markdown, csv, latex or html.")
-    ] = "rich",
+        str,
+        typer.Option(
+            "--format", help=f"{', '.join(FORMATS.ours)}, or a plug-in's.", autocompletion=_formats
+        ),
+    ] = "terminal",
 ) -> None:
-    """Print a suite's leaderboard from the runs that are done.
-
-    Writes its files as well, as `bench run` does, unless KEY=VALUE asks for another table.
-    """
-    from benchbench.errors import SchemaError, nearest
+    """Print a suite's leaderboard from the runs that are done, and write nothing."""
+    from benchbench.errors import UnknownName
+    from benchbench.report.board import boards
     from benchbench.report.leaderboard import render
-    from benchbench.report.table import boards
 
     planned, store = planned_suite(suite, overrides, results)
-    if style == "rich":
-        show_table(plain_console(), planned, store, write=not overrides)
-        return
-    styles = ("markdown", "csv", "latex", "html")
-    if style not in styles:
-        raise SchemaError(f"--format {style}: no such format{nearest(style, ['rich', *styles])}")
-    typer.echo(render(boards(planned, store), style, title=planned.suite.name), nl=False)
+    try:
+        text = render(boards(planned, store), style, title=planned.suite.name)
+    except UnknownName as error:
+        raise UnknownName(f"--format: {error}") from None
+    typer.echo(text, nl=False)
 
 
 def _show(console: Console, planned: Plan, store: Store) -> None:

@@ -102,7 +102,7 @@ def retry(
     how = How(executor, wait, allow_code_change)
     statuses = execute(plan, todo, store, console, how) if todo else []
     if todo and "submitted" not in statuses:
-        show_table(console, plan, store)
+        show_table(plan, store, write=not overrides)
     finish(console, statuses, len(todo))
 
 

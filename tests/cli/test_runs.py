@@ -17,9 +17,16 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from benchbench.cli import app
+from benchbench.report.leaderboard import files as files_of_formats
 from benchbench.training.trainer import Trainer
 
 Write = Callable[..., Path]
+PERSISTENCE = """
+datasets:
+  - name: moving_digits
+    options: {size: 16, digits: 1, context: 3, horizon: 2, val: 4, test: 6}
+models: [persistence]
+"""
 
 
 def bench(*arguments: object) -> Result:
@@ -140,7 +147,10 @@ def test_a_failed_run_does_not_stop_the_others(write_suite: Write, tmp_path: Pat
             ["run", "{suite}", "--executor", "slrum"],
             "no executor 'slrum'; did you mean 'slurm'?",
         ),
-        (["table", "{suite}", "--format", "latx"], "no such format; did you mean 'latex'?"),
+        (
+            ["table", "{suite}", "--format", "latx"],
+            "no format 'latx'; did you mean 'latex'?",
+        ),
         (["run", "nope.yaml"], "nope.yaml: no such file"),
     ],
 )
@@ -198,15 +208,30 @@ def test_the_shell_completes_names(words: str, offered: list[str]) -> None:
     assert answer.output.split() == offered
 
 
-@pytest.mark.parametrize("style", ["markdown", "csv", "latex", "html"])
-def test_tables_print_in_every_format(write_suite: Write, tmp_path: Path, style: str) -> None:
-    suite, results = write_suite(), tmp_path / "results"
-    bench("run", suite, "models=[persistence]", "--results", results)
-    told = bench("table", suite, "models=[persistence]", "--results", results, "--format", style)
+def test_a_table_is_printed_in_every_format_as_it_is_written(
+    write_suite: Write, tmp_path: Path
+) -> None:
+    suite, results = write_suite(PERSISTENCE), tmp_path / "results"
+    bench("run", suite, "--results", results)
+    for name, file in files_of_formats().items():
+        told = bench("table", suite, "--results", results, "--format", name)
+        assert told.exit_code == 0
+        assert "persistence" in told.stdout
+        assert (results / "tiny" / file).read_text() == told.stdout
+
+
+def test_a_table_under_overrides_is_printed_and_never_written(
+    write_suite: Write, tmp_path: Path
+) -> None:
+    suite, results = write_suite(PERSISTENCE), tmp_path / "results"
+    bench("run", suite, "--results", results)
+    before = {path: path.read_bytes() for path in (results / "tiny").iterdir()}
+    told = bench("run", suite, "protocols=[mim]", "--results", results)
     assert told.exit_code == 0
-    assert "persistence" in told.stdout
-    ending = {"markdown": "md", "latex": "tex"}.get(style, style)
-    assert (results / "tiny" / f"leaderboard.{ending}").read_text() == told.stdout
+    assert "protocol mim v1" in told.output
+    assert "printed only" in told.output
+    bench("table", suite, "protocols=[mim]", "--results", results)
+    assert {path: path.read_bytes() for path in (results / "tiny").iterdir()} == before
 
 
 @pytest.mark.slow

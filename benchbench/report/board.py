@@ -1,21 +1,20 @@
-"""Records to tables: one for each dataset and protocol, mean ± standard deviation over seeds."""
+"""Records to boards: one for each dataset and protocol, mean ± standard deviation over seeds."""
 
 from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchbench.run.record import Record, Store
 from benchbench.scoring.protocol import Better
 from benchbench.scoring.summary import Score, Summary, decimals
-from benchbench.suite.plan import Plan
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from rich.table import Table
+    from benchbench.run.record import Record, Store
+    from benchbench.suite.plan import Plan
 
 ABSENT = "–"
 ARROWS = {"higher": "↑", "lower": "↓"}
@@ -53,7 +52,7 @@ class Spread:
 
     @property
     def mean(self) -> float:
-        """Over the seeds."""
+        """Mean over the seeds."""
         return statistics.fmean(self.values)
 
     @property
@@ -80,11 +79,12 @@ class Row:
     cells: dict[Column, Spread]
     seconds: Spread
     done: int
-    asked: int
+    seeds: int
+    """Seeds that the suite plans; `done` of them have scores."""
 
     def texts(self, digits: Mapping[Column, int]) -> list[str]:
         """The row as it is printed, from each column and its number of decimals."""
-        note = "" if self.done == self.asked else f" ({self.done} of {self.asked} seeds)"
+        note = "" if self.done == self.seeds else f" ({self.done} of {self.seeds} seeds)"
         cells = [self.cells.get(column, Spread(())).text(n) for column, n in digits.items()]
         return [self.model + note, size(self.parameters), *cells, self.seconds.text(0)]
 
@@ -98,6 +98,7 @@ class Board:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
+    """Sentences below the table; what stands between backticks is to be shown as code."""
 
     @property
     def title(self) -> str:
@@ -106,7 +107,7 @@ class Board:
 
     @property
     def headings(self) -> list[str]:
-        """Of all columns; a metric with two signatures is numbered as in the notes."""
+        """Headings of all columns; a metric with two signatures is numbered as in the notes."""
         marks = _marks(self.columns)
         metrics = [column.heading + marks[column] for column in self.columns]
         return ["Model", "Params", *metrics, "Train s"]
@@ -119,37 +120,6 @@ class Board:
             means = [row.cells[column].mean for row in self.rows if column in row.cells]
             digits[column] = decimals(column.decimals, column.better, means)
         return [row.texts(digits) for row in self.rows]
-
-    def frame(self) -> pd.DataFrame:
-        """The table's texts."""
-        import pandas as pd
-
-        return pd.DataFrame(self.texts, columns=self.headings)
-
-    def markdown(self) -> str:
-        """A heading, the table and its notes."""
-        from tabulate import tabulate
-
-        align = ["left"] + ["right"] * (len(self.headings) - 1)
-        rows = [[text.replace("|", r"\|") for text in row] for row in self.texts]
-        # tabulate is what pandas would call; without pandas an unchanged table prints at once
-        table = tabulate(
-            rows, self.headings, tablefmt="pipe", disable_numparse=True, colalign=align
-        )
-        notes = "\n".join(f"- {note}" for note in self.notes)
-        return f"## {self.title}\n\n{table}\n\n{notes}\n"
-
-    def rich(self) -> Table:
-        """For a terminal."""
-        from rich.markup import escape
-        from rich.table import Table
-
-        table = Table(title=self.title, title_justify="left", caption_justify="left")
-        for index, heading in enumerate(self.headings):
-            table.add_column(heading, justify="right" if index else "left", overflow="fold")
-        for row in self.texts:
-            table.add_row(*map(escape, row))
-        return table
 
 
 def _marks(columns: Sequence[Column]) -> dict[Column, str]:
@@ -170,43 +140,45 @@ def size(parameters: int | None) -> str:
 
 def boards(plan: Plan, store: Store) -> list[Board]:
     """The suite's tables; the suite decides rows and order, what is not done is a dash."""
-    made = []
-    for source in plan.sources:
-        for protocol in plan.suite.protocols:
-            board = _board(plan, store, source.label, protocol)
-            if board is not None:
-                made.append(board)
-    return made
+    return [
+        _board(plan, store, source.label, protocol)
+        for source in plan.sources
+        for protocol in plan.suite.protocols
+        if any(run.dataset == source.label for run in plan.runs)
+    ]
 
 
-def _board(plan: Plan, store: Store, dataset: str, protocol: str) -> Board | None:
+def _board(plan: Plan, store: Store, dataset: str, protocol: str) -> Board:
     runs = [run for run in plan.runs if run.dataset == dataset]
-    labels = list(dict.fromkeys(run.model for run in runs))
-    found: dict[str, list[tuple[Record, Summary]]] = {label: [] for label in labels}
+    planned = Counter(run.model for run in runs)
+    scored: dict[str, list[tuple[Record, Summary]]] = {label: [] for label in planned}
     unscored = 0
     for run in runs:
         record, summary = store.record(run.spec), store.scores(run.spec).get(protocol)
         if record is not None and summary is not None:
-            found[run.model].append((record, summary))
+            scored[run.model].append((record, summary))
         unscored += record is not None and summary is None
-    summaries = [summary for pairs in found.values() for _, summary in pairs]
-    columns: dict[Column, None] = {}
-    for metric in dict.fromkeys(name for summary in summaries for name in summary.headline):
-        columns.update({Column.of(s.scores[metric]): None for s in summaries if metric in s.scores})
-    rows = tuple(
-        _row(label, found[label], sum(run.model == label for run in runs)) for label in labels
-    )
-    versions = " and ".join(f"v{v}" for v in sorted({summary.version for summary in summaries}))
-    name = f"{protocol} {versions}".rstrip()
-    notes = [*_notes(tuple(columns), summaries, rows), *_infinite(found)]
+    summaries = [summary for pairs in scored.values() for _, summary in pairs]
+    columns = _columns(summaries)
+    rows = tuple(_row(label, scored[label], seeds) for label, seeds in planned.items())
+    notes = [*_notes(columns, summaries, rows), *_infinite(scored)]
     if unscored:
         notes.append(
             f"{unscored} finished runs are not scored under {protocol}; `bench run` scores them."
         )
-    return Board(dataset, name, tuple(columns), rows, tuple(notes)) if runs else None
+    versions = " and ".join(f"v{v}" for v in sorted({summary.version for summary in summaries}))
+    return Board(dataset, f"{protocol} {versions}".rstrip(), columns, rows, tuple(notes))
 
 
-def _row(label: str, pairs: Sequence[tuple[Record, Summary]], asked: int) -> Row:
+def _columns(summaries: Sequence[Summary]) -> tuple[Column, ...]:
+    """The columns of all headline metrics, those of one metric side by side."""
+    columns: dict[Column, None] = {}
+    for metric in dict.fromkeys(name for summary in summaries for name in summary.headline):
+        columns.update({Column.of(s.scores[metric]): None for s in summaries if metric in s.scores})
+    return tuple(columns)
+
+
+def _row(label: str, pairs: Sequence[tuple[Record, Summary]], seeds: int) -> Row:
     cells: dict[Column, tuple[float, ...]] = {}
     for _, summary in pairs:
         for score in summary.scores.values():
@@ -218,17 +190,18 @@ def _row(label: str, pairs: Sequence[tuple[Record, Summary]], asked: int) -> Row
         cells={column: Spread(values) for column, values in cells.items()},
         seconds=Spread(tuple(record.train_seconds for record, _ in pairs)),
         done=len(pairs),
-        asked=asked,
+        seeds=seeds,
     )
 
 
 def _notes(
     columns: Sequence[Column], summaries: Sequence[Summary], rows: Sequence[Row]
 ) -> list[str]:
-    notes = []
     tested = sorted({(summary.sequences, summary.frames) for summary in summaries})
-    for sequences, frames in tested:
-        notes.append(f"Test set: {sequences:,} sequences, {frames} predicted frames each.")
+    notes = [
+        f"Test set: {sequences:,} sequences, {frames} predicted frames each."
+        for sequences, frames in tested
+    ]
     if any(row.done > 1 for row in rows):
         notes.append("±: standard deviation over seeds.")
     notes += [
@@ -238,17 +211,16 @@ def _notes(
     return notes
 
 
-def _infinite(found: dict[str, list[tuple[Record, Summary]]]) -> list[str]:
+def _infinite(scored: Mapping[str, Sequence[tuple[Record, Summary]]]) -> list[str]:
     """How many frames of each model have an infinite score."""
-    counts: dict[str, dict[str, int]] = {}
-    for model, pairs in found.items():
+    counts: dict[str, Counter[str]] = {}
+    for model, pairs in scored.items():
         for score in (score for _, summary in pairs for score in summary.scores.values()):
             if score.infinite:
-                of_label = counts.setdefault(score.label, {})
-                of_label[model] = of_label.get(model, 0) + score.infinite
+                counts.setdefault(score.label, Counter())[model] += score.infinite
     return [
         f"Frames whose {label} is infinite: "
-        + ", ".join(f"{model} {count:,}" for model, count in of_label.items())
+        + ", ".join(f"{model} {count:,}" for model, count in models.items())
         + "."
-        for label, of_label in counts.items()
+        for label, models in counts.items()
     ]

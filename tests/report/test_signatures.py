@@ -14,12 +14,13 @@ from benchbench import protocols
 from benchbench.clip import Clip
 from benchbench.dataset import Split
 from benchbench.predictor import Predictor, Progress
+from benchbench.report.board import Board, boards
 from benchbench.report.leaderboard import render
-from benchbench.report.table import Board, boards
 from benchbench.run.record import Record, Store
 from benchbench.scoring.evaluate import evaluate
 from benchbench.scoring.protocol import Protocol, ssim
-from benchbench.suite.plan import Plan, plan
+from benchbench.suite.plan import Plan
+from benchbench.suite.plan import plan as make_plan
 
 CLIP = Clip(channels=1, height=16, width=16, context=3, horizon=2)
 Write = Callable[..., Path]
@@ -40,13 +41,13 @@ class Off(Predictor):
 
 
 def finish(
-    store: Store, made: Plan, errors: dict[str, float], asked: dict[str, Sequence[Protocol]]
+    store: Store, plan: Plan, errors: dict[str, float], scored: dict[str, Sequence[Protocol]]
 ) -> None:
     """Leaves a record and the scores of each model's predictor, as if the run had been made."""
     white = Split(lambda index: torch.ones(CLIP.shape), 4)
-    for run in made.runs:
+    for run in plan.runs:
         folder = store.folder(run.spec) / "scores"
-        evaluate(Off(errors[run.model]), white, CLIP, asked[run.model], folder)
+        evaluate(Off(errors[run.model]), white, CLIP, scored[run.model], folder)
         store.write(
             run.spec, Record(run.spec.to_dict(), run.spec.key, 10, 6, 6, 0.1, 10.0, 1.0, None)
         )
@@ -67,13 +68,13 @@ def test_two_protocols_rank_two_models_differently_and_the_table_keeps_them_apar
 ) -> None:
     """Overshooting bright pixels is punished by OpenSTL alone, which does not clip."""
     names = ["benchbench", "openstl"]
-    made = plan(write_suite(), [f"protocols=[{', '.join(names)}]"])
+    plan = make_plan(write_suite(), [f"protocols=[{', '.join(names)}]"])
     asked = [protocols.get(name) for name in names]
     overshoots, dark = "persistence", "convlstm"
     store = Store(tmp_path / "results")
-    finish(store, made, {overshoots: 0.3, dark: -0.2}, dict.fromkeys((overshoots, dark), asked))
+    finish(store, plan, {overshoots: 0.3, dark: -0.2}, dict.fromkeys((overshoots, dark), asked))
 
-    ours, theirs = tables = boards(made, store)
+    ours, theirs = tables = boards(plan, store)
     assert ranking(ours, "mse") == [overshoots, dark]
     assert ranking(theirs, "mse") == [dark, overshoots]
     for board, protocol in zip(tables, asked, strict=True):
@@ -92,15 +93,15 @@ def test_scores_of_one_metric_under_two_signatures_have_two_columns(
     write_suite: Write, tmp_path: Path
 ) -> None:
     """Even where somebody changed what a protocol computes without raising its version."""
-    made = plan(write_suite(), ["protocols=[benchbench]"])
+    plan = make_plan(write_suite(), ["protocols=[benchbench]"])
     ours = protocols.get("benchbench")
     others = tuple(metric for metric in ours.metrics if metric.name != "ssim")
     changed = replace(ours, metrics=(*others, ssim(span=2)))
     store = Store(tmp_path / "results")
     errors = dict.fromkeys(("persistence", "convlstm"), -0.2)
-    finish(store, made, errors, {"persistence": [ours], "convlstm": [changed]})
+    finish(store, plan, errors, {"persistence": [ours], "convlstm": [changed]})
 
-    (board,) = boards(made, store)
+    (board,) = boards(plan, store)
     old, new = columns = [column for column in board.columns if column.metric == "ssim"]
     assert [c.signature for c in columns] == [p.signature("ssim") for p in (ours, changed)]
     persistence, convlstm = board.rows
@@ -109,16 +110,14 @@ def test_scores_of_one_metric_under_two_signatures_have_two_columns(
     assert persistence.cells[old].mean < convlstm.cells[new].mean
     shared = [column for column in board.columns if column.metric != "ssim"]
     assert all(column in row.cells for column in shared for row in board.rows)
-    lines = [line for line in board.markdown().splitlines() if line.startswith("- SSIM [")]
+    lines = [
+        line
+        for line in render([board], "markdown", title="").splitlines()
+        if line.startswith("- SSIM [")
+    ]
     numbers = [board.columns.index(column) + 1 for column in columns]
     assert lines == [
         f"- SSIM [{n}] (index): `{column.signature}`"
         for n, column in zip(numbers, columns, strict=True)
     ]
     assert all(f"SSIM ↑ [{n}]" in board.headings for n in numbers)
-
-
-def test_every_metric_has_a_unit_that_a_table_can_print() -> None:
-    for name in protocols.names():
-        for metric in protocols.get(name).metrics:
-            assert metric.unit.strip(), (name, metric.name)

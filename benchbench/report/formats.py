@@ -1,0 +1,255 @@
+"""Boards to text, in every format there is.
+
+A third-party package adds a format as an entry point of the group `benchbench.formats`, whose
+value is a `Format`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import importlib.metadata
+import json
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from benchbench.errors import SchemaError, UnknownName, nearest
+from benchbench.report.board import Board, Column
+from benchbench.report.terminal import console, grid, visible, whole_width
+
+LayOut = Callable[[Sequence[Board], str], str]
+"""Boards and a title to the text of one format."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """How boards become text."""
+
+    lay_out: LayOut
+    """Is given boards whose every name is escaped, and adds its own signs."""
+    ending: str = ""
+    """Ending of the file that `bench run` writes; without one the format is only printed."""
+    escape: Callable[[str], str] = str
+    """A name, whatever signs are in it, as the format shows just these."""
+    code: Callable[[str], str] = "`{}`".format
+    """A signature within a note, not escaped before."""
+
+    def render(self, boards: Sequence[Board], title: str) -> str:
+        """The text of all boards; no name in it means anything to who or what reads it."""
+        return self.lay_out([self._escaped(board) for board in boards], self._name(title))
+
+    def _name(self, text: str) -> str:
+        return self.escape(visible(text))
+
+    def _note(self, note: str) -> str:
+        parts = enumerate(re.split("`(.*?)`", note))
+        return "".join(self.code(visible(p)) if i % 2 else self._name(p) for i, p in parts)
+
+    def _column(self, column: Column) -> Column:
+        values = {field.name: getattr(column, field.name) for field in fields(column)}
+        for key, value in values.items():
+            values[key] = self._name(value) if isinstance(value, str) else value
+        return Column(**values)
+
+    def _escaped(self, board: Board) -> Board:
+        rows = (
+            replace(
+                row,
+                model=self._name(row.model),
+                cells={self._column(column): spread for column, spread in row.cells.items()},
+            )
+            for row in board.rows
+        )
+        return Board(
+            dataset=self._name(board.dataset),
+            protocol=self._name(board.protocol),
+            columns=tuple(map(self._column, board.columns)),
+            rows=tuple(rows),
+            notes=tuple(map(self._note, board.notes)),
+        )
+
+
+def _terminal(boards: Sequence[Board], _: str) -> str:
+    """Tables that fit the width; a deviation goes below its mean where they else would not."""
+    from rich.text import Text
+
+    screen = console()
+    with screen.capture() as capture:
+        for board in boards:
+            headings, rows = board.headings, board.texts
+            if whole_width(headings, rows) > screen.width:
+                rows = [[text.replace(" ±", "\n±") for text in row] for row in rows]
+            screen.print(Text(board.title, "italic"))
+            screen.print(grid(headings, rows, width=screen.width, right=headings[1:]))
+            for note in board.notes:
+                screen.print(f"  {note}", soft_wrap=True)
+    return capture.get()
+
+
+def _markdown(boards: Sequence[Board], title: str) -> str:
+    from tabulate import tabulate
+
+    # tabulate is what pandas would call; without pandas an unchanged table prints at once
+    parts = []
+    for board in boards:
+        align = ["left"] + ["right"] * (len(board.headings) - 1)
+        table = tabulate(
+            board.texts, board.headings, tablefmt="pipe", disable_numparse=True, colalign=align
+        )
+        notes = "\n".join(f"- {note}" for note in board.notes)
+        parts.append(f"## {board.title}\n\n{table}\n\n{notes}\n")
+    digest = hashlib.sha256(repr(tidy(boards)).encode()).hexdigest()[:12]
+    text = "\n".join(parts)
+    return f"# {title}\n\n{text}\n<!-- {digest}: all numbers, unrounded -->\n"
+
+
+def _escape_markdown(text: str) -> str:
+    """Backslashes before all that could begin a cell, a tag, a link, code or emphasis."""
+    signs = r"[\\|`<]|(?<=\])[(\[]|~(?=~)|(?<!\w)_|_(?!\w)|&(?=#?\w+;)"
+    if text.count("*") > 1:
+        signs += r"|\*"
+    return re.sub(signs, r"\\\g<0>", text)
+
+
+TIDY = (
+    *("dataset", "protocol", "model", "parameters", "metric", "mean", "std", "seeds"),
+    *("unit", "better", "signature", "train_seconds"),
+)
+
+
+def tidy(boards: Sequence[Board]) -> list[dict[str, Any]]:
+    """One line for each dataset, protocol, model and metric, with its signature."""
+    lines = []
+    for board in boards:
+        for row in board.rows:
+            shared = (board.dataset, board.protocol, row.model, row.parameters)
+            for column, spread in row.cells.items():
+                number = (column.metric, spread.mean, spread.std, len(spread.values))
+                meaning = (column.unit, column.better, column.signature)
+                values = (*shared, *number, *meaning, row.seconds.mean)
+                lines.append(dict(zip(TIDY, values, strict=True)))
+    return lines
+
+
+def _csv(boards: Sequence[Board], _: str) -> str:
+    import pandas as pd
+
+    return pd.DataFrame(tidy(boards), columns=TIDY).to_csv(index=False)
+
+
+def _escape_csv(text: str) -> str:
+    """A quote before what a spreadsheet would take for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
+def _json(boards: Sequence[Board], title: str) -> str:
+    def spelled(value: Any) -> Any:  # JSON has neither inf nor nan
+        finite = not isinstance(value, float) or math.isfinite(value)
+        return value if finite else str(value)
+
+    lines = [{key: spelled(value) for key, value in line.items()} for line in tidy(boards)]
+    return json.dumps({"title": title, "scores": lines}, indent=1, ensure_ascii=False) + "\n"
+
+
+def _html(boards: Sequence[Board], title: str) -> str:
+    from jinja2 import Environment
+
+    template = Path(__file__).with_name("leaderboard.html.jinja").read_text(encoding="utf-8")
+    # no autoescape: `Format` has escaped every name
+    page = Environment(trim_blocks=True, lstrip_blocks=True).from_string(template)
+    return page.render(boards=boards, title=title)
+
+
+def _latex(boards: Sequence[Board], _: str) -> str:
+    text = "\n".join(_latex_table(board) for board in boards)
+    return text.translate(_LATEX_MARKS)
+
+
+def _latex_table(board: Board) -> str:
+    head, *rows = (" & ".join(row) + r" \\" for row in (board.headings, *board.texts))
+    lines = (
+        r"\begin{table}",
+        rf"\caption{{{board.title}}}",
+        rf"\begin{{tabular}}{{l{'r' * (len(board.headings) - 1)}}}",
+        *(r"\toprule", head, r"\midrule", *rows, r"\bottomrule"),
+        r"\end{tabular}",
+        *(rf"\par{{\footnotesize {note}}}" for note in board.notes),
+        r"\end{table}",
+    )
+    return "\n".join(lines) + "\n"
+
+
+_LATEX_MARKS = str.maketrans({"±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "–": "--"})
+_LATEX_SIGNS = str.maketrans(
+    {
+        **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+        "\\": r"\textbackslash{}",
+        "|": r"\textbar{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+    }
+)
+
+
+def _escape_latex(text: str) -> str:
+    """Special signs by their commands; `\\\\` would take a leading star or bracket for its own."""
+    return re.sub(r"^[*\[]", r"{\g<0>}", text.translate(_LATEX_SIGNS))
+
+
+class Formats(Mapping[str, Format]):
+    """Formats by name: ours, and under other names those of plug-ins, imported when asked for."""
+
+    def __init__(self, ours: dict[str, Format]) -> None:
+        self.ours = ours
+
+    def _points(self) -> dict[str, importlib.metadata.EntryPoint]:
+        points = importlib.metadata.entry_points(group="benchbench.formats")
+        return {point.name: point for point in points if point.name not in self.ours}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*self.ours, *sorted(self._points())])
+
+    def __len__(self) -> int:
+        return len(self.ours) + len(self._points())
+
+    def __getitem__(self, name: str) -> Format:
+        """The format of a name.
+
+        Raises:
+            UnknownName: there is none; the message names the nearest.
+            SchemaError: the plug-in that offers it cannot be imported or is no format.
+        """
+        if name in self.ours:
+            return self.ours[name]
+        points = self._points()
+        if name not in points:
+            raise UnknownName(f"no format '{name}'{nearest(name, self)}")
+        try:
+            form = points[name].load()
+        except Exception as error:
+            raise SchemaError(f"format '{name}' of {points[name].value}: {error}") from error
+        if not isinstance(form, Format):
+            raise SchemaError(f"format '{name}': {points[name].value} is not a `Format`")
+        return form
+
+
+FORMATS = Formats(
+    {
+        "terminal": Format(_terminal),
+        "csv": Format(_csv, "csv", _escape_csv),
+        "json": Format(_json, "json"),
+        "latex": Format(
+            _latex, "tex", _escape_latex, lambda text: rf"\texttt{{{_escape_latex(text)}}}"
+        ),
+        "html": Format(
+            _html, "html", html.escape, lambda text: f"<code>{html.escape(text)}</code>"
+        ),
+        "markdown": Format(_markdown, "md", _escape_markdown),
+    }
+)

@@ -1,0 +1,110 @@
+"""What a terminal shows: text that stays text, and tables that fit its width."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+WIDE = 1000
+"""Width of output to a file or a pipe, where nothing is to be folded."""
+LEAST = 16
+"""Width below which a column of prose cannot be read."""
+
+
+def console() -> Console:
+    """Standard output: as wide as the terminal or `COLUMNS` says, else as wide as is needed."""
+    from rich.console import Console
+
+    plain = Console(highlight=False, markup=False, emoji=False)
+    if not plain.is_terminal and "COLUMNS" not in os.environ:
+        plain.width = WIDE
+    return plain
+
+
+def visible(text: str) -> str:
+    r"""The text with control characters spelt out, as `\x1b`, so that no terminal obeys them."""
+    return "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text
+    )
+
+
+def grid(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    width: int,
+    right: Collection[str] = (),
+) -> RenderableType:
+    """A table of at most `width`; where its columns would be too narrow, a block for each row.
+
+    Args:
+        right: headings of the columns whose cells stand at the right.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    widths = _widths(list(zip(headings, *rows, strict=True)), width)
+    if widths is None:
+        return _blocks(headings, rows)
+    table = Table()
+    for heading, columns in zip(headings, widths, strict=True):
+        table.add_column(
+            Text(heading),
+            width=columns,
+            justify="right" if heading in right else "left",
+            overflow="fold",
+        )
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def whole_width(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """Width of a table that folds nothing."""
+    return _framed(max(map(_span, column)) for column in zip(headings, *rows, strict=True))
+
+
+def _framed(widths: Iterable[int]) -> int:
+    """Width of a table from those of its columns."""
+    return 1 + sum(width + 3 for width in widths)
+
+
+def _widths(columns: Sequence[Sequence[str]], width: int) -> list[int] | None:
+    """The width of each column, heading first; None if they do not fit."""
+    whole = [max(map(_span, column)) for column in columns]
+    if _framed(whole) <= width:
+        return whole
+    least = [_least(heading, cells) for heading, *cells in columns]
+    if _framed(least) > width:
+        return None
+    share = (width - _framed(least)) / (sum(whole) - sum(least))
+    return [low + int((high - low) * share) for low, high in zip(least, whole, strict=True)]
+
+
+def _least(heading: str, cells: Sequence[str]) -> int:
+    """The width a column cannot do without: short cells are not folded, nor are words."""
+    widest = max(map(_span, cells), default=0)
+    words = max((_span(word) for cell in (heading, *cells) for word in cell.split()), default=0)
+    return max(words, min(widest, LEAST))
+
+
+def _span(text: str) -> int:
+    from rich.cells import cell_len
+
+    return max(map(cell_len, text.splitlines()), default=0)
+
+
+def _blocks(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> RenderableType:
+    from rich.console import Group
+    from rich.text import Text
+
+    lines: list[RenderableType] = []
+    for row in rows:
+        lines.append(Text(row[0], "bold"))
+        for heading, cell in zip(headings[1:], row[1:], strict=True):
+            lines.append(Text(f"  {heading}: ").append(" ".join(cell.splitlines())))
+    return Group(*lines)
