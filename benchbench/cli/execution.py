@@ -138,20 +138,17 @@ def choose_executor(plan: Plan, how: How, say: Callable[[str], None]) -> Executo
         SchemaError: it cannot do what the command line asks for.
     """
     from benchbench.errors import SchemaError, UnknownName
-    from benchbench.executor import Terms
+    from benchbench.executor import Terms, build_executor
 
-    chosen = plan.suite.executor
-    name = how.executor or chosen.name
+    name = how.executor or plan.suite.executor.name
     try:
-        entry = EXECUTORS.get(name)
+        waits = "wait" in EXECUTORS.get(name).options
     except UnknownName as error:
         raise UnknownName(f"--executor: {error}") from None
-    options = chosen.options if name == chosen.name else {}
-    if how.wait:
-        if "wait" not in entry.options:
-            raise SchemaError(f"--wait: '{name}' waits for its runs anyway; leave it out")
-        options = {**options, "wait": True}
-    return entry.build(plan, Terms(how.any_code, say), **entry.bind(options))
+    if how.wait and not waits:
+        raise SchemaError(f"--wait: '{name}' waits for its runs anyway; leave it out")
+    options = {"wait": True} if how.wait else {}
+    return build_executor(plan, Terms(how.any_code, say), name, **options)
 
 
 def show_executor(console: Console, plan: Plan, todo: Sequence[Run], how: How) -> None:

@@ -57,7 +57,7 @@ def status(
     """Say where every run of a suite is, one line each."""
     plan, store = planned_suite(suite, overrides, results)
     console = plain_console()
-    standings, problem = _stand(plan, store)
+    standings, problem = _standings(plan, store)
     _show(console, standings, only, lines)
     if problem:
         console.print(f"from the files alone: {problem}", highlight=False, soft_wrap=True)
@@ -73,12 +73,11 @@ def cancel(
     ] = None,
 ) -> None:
     """Take a suite's runs from the queue; running ones write a checkpoint first."""
-    from benchbench.executor.cancel import cancel as cancel_runs
+    from benchbench.executor.standing import cancel as cancel_runs
 
     plan, store = planned_suite(suite, overrides, results)
-    standings = _chosen(_stand(plan, store)[0], run)
-    gone = cancel_runs(standings, store)
-    plain_console().print(f"{len(gone)} cancelled", highlight=False)
+    cancelled = cancel_runs(_chosen(_standings(plan, store)[0], run), store)
+    plain_console().print(f"{len(cancelled)} cancelled", highlight=False)
 
 
 @app.command()
@@ -95,7 +94,7 @@ def retry(
 ) -> None:
     """Run again what failed or was cancelled, from its last checkpoint."""
     plan, store = planned_suite(suite, overrides, results)
-    standings = _chosen(_stand(plan, store)[0], run)
+    standings = _chosen(_standings(plan, store)[0], run)
     todo = [each.run for each in standings if each.state in ("failed", "cancelled")]
     console = plain_console()
     console.print(f"{plan.suite.name}: {len(todo)} to retry", highlight=False)
@@ -113,13 +112,14 @@ def logs(
     lines: Annotated[int, typer.Option("--lines", "-n", help="Lines of each log.")] = 40,
 ) -> None:
     """Print the end of a run's log, and of its SLURM job's if there is one."""
-    from benchbench.executor.ledger import entrusted, tail
+    from benchbench.executor.standing import tail
+    from benchbench.executor.submission import newest_submissions
     from benchbench.run.record import Store
 
     store = Store(results)
     folder = store.find(run)
-    given = entrusted(store.root, {}).get(folder.name.rpartition("-")[2])
-    for path in (folder / "log.txt", *(given.logs(store.root) if given else ())):
+    submitted = newest_submissions(store.root, None).get(folder.name.rpartition("-")[2])
+    for path in (folder / "log.txt", *(submitted.logs(store.root) if submitted else ())):
         if path.exists():
             typer.echo(f"==> {path} <==")
             for line in tail(path, lines):
@@ -148,22 +148,22 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _stand(plan: Plan, store: Store) -> tuple[list[Standing], str]:
+def _standings(plan: Plan, store: Store) -> tuple[list[Standing], str]:
     """All standings, and why the scheduler was not asked."""
     from benchbench.executor import squeue
-    from benchbench.executor.ledger import FOLDER
-    from benchbench.executor.standing import stand
+    from benchbench.executor.standing import standings
+    from benchbench.executor.submission import FOLDER
     from benchbench.run.job import Job, Settings
 
     settings = Settings.of(plan.suite)
     jobs = [Job(each, store, settings) for each in plan.runs]
     if not (store.root / FOLDER).is_dir():
-        return stand(jobs, store, None), ""
+        return standings(jobs, store, None), ""
     try:
         queue = squeue.queue()
     except squeue.Unreachable as error:
-        return stand(jobs, store, None), str(error)
-    return stand(jobs, store, queue), ""
+        return standings(jobs, store, None), str(error)
+    return standings(jobs, store, queue), ""
 
 
 def _show(console: Console, standings: Sequence[Standing], only: str | None, lines: int) -> None:

@@ -10,17 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
+from benchbench.registry import EXECUTORS
 from benchbench.run.job import Job, Settings
 from benchbench.run.record import Store
-from benchbench.suite.plan import Run
+from benchbench.suite.plan import Plan, Run
 from benchbench.training.events import Event
 
 Watch = Callable[[Run, Event], None]
 
 Status = Literal["done", "failed", "interrupted", "killed", "held", "submitted"]
-"""`held`: another process is at it; `submitted`: a cluster has it and nobody waits here."""
+"""`held`: another process works on it; `submitted`: a cluster has it and nobody waits here."""
 
 
 @dataclass(frozen=True)
@@ -66,3 +67,17 @@ class Executor(Protocol):
         self, todo: Sequence[Run], store: Store, settings: Settings, watch: Watch
     ) -> Iterator[Outcome]:
         """Outcomes as they come; runs that another process holds are waited for."""
+
+
+def build_executor(plan: Plan, terms: Terms, name: str = "", **options: Any) -> Executor:
+    """The executor of a registered name, or else the suite's choice, with the suite's options.
+
+    Raises:
+        UnknownName: no such executor.
+        OptionError: an option is unknown or of the wrong type.
+    """
+    chosen = plan.suite.executor
+    if name in ("", chosen.name):
+        options = {**chosen.options, **options}
+    entry = EXECUTORS.get(name or chosen.name)
+    return entry.build(plan, terms, **entry.bind(options))

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Literal
 
 from benchbench.errors import BenchError
-from benchbench.executor import squeue
-from benchbench.executor.local import search_path, slots
+from benchbench.executor import Terms, build_executor, squeue
+from benchbench.executor.local import slots
+from benchbench.run.process import search_path
 from benchbench.suite.resources import Shares
 
 Verdict = Literal["ok", "warn", "FAIL"]
@@ -163,7 +164,7 @@ def _configuration(config: str) -> Iterator[Check]:
 
 def _accounting(config: str) -> Check:
     if "slurmdbd" not in config or not shutil.which("sacct"):
-        text = "none; status works, but cannot tell why a job died without a word"
+        text = "none; status works, but cannot tell why a job was killed"
         return Check("ok", "accounting", text)
     try:
         squeue.ask("sacct", "--noheader", "--allocations")
@@ -191,23 +192,24 @@ def _lpips() -> Iterator[Check]:
 
 
 def _suite(path: Path) -> Iterator[Check]:
-    from benchbench.suite.plan import plan
+    from benchbench.suite.plan import plan as make_plan
 
     try:
-        suite_plan = plan(path)
+        plan = make_plan(path)
     except BenchError as error:
         yield Check("FAIL", "suite", str(error))
         return
-    yield Check("ok", "suite", f"{path}: {len(suite_plan.runs)} runs")
-    for source in suite_plan.sources:
+    yield Check("ok", "suite", f"{path}: {len(plan.runs)} runs")
+    for source in plan.sources:
         try:
             source.dataset.fingerprint()
         except BenchError as error:
             yield Check("warn", f"data {source.label}", f"{error}; bench run prepares it")
         else:
             yield Check("ok", f"data {source.label}", "is there")
-    if suite_plan.suite.executor.name == "slurm":
-        lacking = sorted({run.model for run in suite_plan.runs if run.slurm.timeout_min is None})
-        if lacking:
-            text = f"no slurm.timeout_min for {', '.join(lacking)}; write one, as 4:00"
-            yield Check("FAIL", "time limit", text)
+    try:
+        build_executor(plan, Terms()).describe(plan.runs)
+    except BenchError as error:
+        yield Check("FAIL", "executor", str(error))
+    else:
+        yield Check("ok", "executor", plan.suite.executor.name)

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from benchbench.executor import Outcome, Terms, Watch
-from benchbench.executor.job import stopping, work
 from benchbench.executor.turns import Turns
+from benchbench.executor.work import stopping, work
 from benchbench.registry import register_executor
 from benchbench.run.job import Job, Settings
 from benchbench.run.record import Store

@@ -16,19 +16,19 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-import benchbench
 from benchbench.executor import Outcome, Terms, Watch
-from benchbench.executor.job import stopping
 from benchbench.executor.turns import Turns
+from benchbench.executor.work import stopping
 from benchbench.registry import register_executor
 from benchbench.run.job import Job, Settings
+from benchbench.run.process import search_path
 from benchbench.run.provenance import digest
 from benchbench.run.record import Store
 from benchbench.suite.plan import Plan, Run
 from benchbench.suite.resources import Shares
 
 DEATHS = 3
-"""Workers that may die at one run before it counts as failed."""
+"""Workers that may die of one run before it counts as failed."""
 LEAVE_SECONDS = 30.0
 """Time that an idle worker has to end by itself."""
 
@@ -43,7 +43,7 @@ class Slot:
 
     @property
     def device(self) -> str:
-        """As the worker sees it."""
+        """The device as the worker sees it."""
         return "cpu" if self.gpu is None else "cuda"
 
     def __str__(self) -> str:
@@ -51,7 +51,7 @@ class Slot:
         return f"{place}, {self.threads} threads"
 
     def environment(self) -> dict[str, str]:
-        """Of the worker's process."""
+        """Variables of the worker's process."""
         return {
             **search_path(),
             "CUDA_VISIBLE_DEVICES": self.gpu or "",
@@ -82,16 +82,6 @@ def _gpus(shares: Shares, environment: Mapping[str, str]) -> list[str]:
     return [str(index) for index in range(torch.cuda.device_count())]
 
 
-def search_path() -> dict[str, str]:
-    """What lets another process import this very benchbench, and nothing by chance from its cwd."""
-    safe = {"PYTHONSAFEPATH": "1"}
-    root = Path(benchbench.__file__).resolve().parent.parent
-    if str(root) in benchbench.__path__:  # a checkout
-        path = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
-        return {**safe, "PYTHONPATH": os.pathsep.join(path)}
-    return safe
-
-
 class _Seat:
     """A slot with its worker process, started when first needed and again after a death."""
 
@@ -101,16 +91,17 @@ class _Seat:
         self.process: subprocess.Popen[bytes] | None = None
         self.channel: Connection[Any, Any] | None = None
 
-    def give(self, job: Job) -> None:
+    def assign(self, job: Job) -> None:
+        """Lets the worker do a run."""
         self.job = job
         if self.channel is None:
-            self.start(job.log)
+            self._start(job.log)
         assert self.channel is not None
         # a worker that died idle shows by the end of its socket
         with contextlib.suppress(OSError):
             self.channel.send(job)
 
-    def start(self, log: Path) -> None:
+    def _start(self, log: Path) -> None:
         self.channel, theirs = multiprocessing.Pipe()
         log.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "benchbench.executor.worker"]
@@ -126,12 +117,13 @@ class _Seat:
             )
 
     def stop(self) -> None:
+        """Asks the worker to make a checkpoint and end."""
         if self.channel is not None:
             with contextlib.suppress(OSError):
                 self.channel.send(None)
 
-    def leave(self) -> int:
-        """Lets the worker go; its exit status."""
+    def dismiss(self) -> int:
+        """Lets the worker go, and gives its exit status."""
         assert self.channel is not None
         assert self.process is not None
         self.channel.close()
@@ -175,18 +167,18 @@ class Local:
         turns = Turns([Job(run, store, settings, self.code) for run in todo], watch)
         seats = [_Seat(slot) for slot in self.slots]
         deaths: Counter[str] = Counter()
-        told = False
+        told_to_stop = False
         try:
             with stopping() as stop:
                 while any(seat.job for seat in seats) or (turns and not stop()):
-                    if stop() and not told:
-                        told = True
+                    if stop() and not told_to_stop:
+                        told_to_stop = True
                         for seat in seats:
                             seat.stop()
                     if not stop():
                         yield from turns.look()
                         _fill(seats, turns)
-                    yield from _heard(seats, turns, deaths, watch)
+                    yield from _receive(seats, turns, deaths, watch)
         finally:
             _dismiss(seats)
 
@@ -194,19 +186,19 @@ class Local:
 def _fill(seats: Sequence[_Seat], turns: Turns) -> None:
     for seat in seats:
         if seat.job is None and (job := turns.next()) is not None:
-            seat.give(job)
+            seat.assign(job)
 
 
 def _dismiss(seats: Sequence[_Seat]) -> None:
     """Ends the idle workers; those at work stop by themselves when their socket ends."""
     for seat in seats:
         if seat.channel is not None and seat.job is None:
-            seat.leave()
+            seat.dismiss()
         elif seat.channel is not None:
             seat.channel.close()
 
 
-def _heard(
+def _receive(
     seats: Sequence[_Seat], turns: Turns, deaths: Counter[str], watch: Watch
 ) -> Iterator[Outcome]:
     """Outcomes of what the workers say within a short while."""
@@ -220,31 +212,29 @@ def _heard(
         assert job is not None
         assert seat.channel is not None
         try:
-            kind, *message = seat.channel.recv()
+            message = seat.channel.recv()
         except (EOFError, OSError):
-            outcome = _died(job, seat.leave(), turns, deaths)
+            outcome = _died(job, seat.dismiss(), turns, deaths)
             if outcome is not None:
                 yield outcome
             continue
-        if kind == "event":
-            watch(job.run, message[0])
+        if not isinstance(message, Outcome):
+            watch(job.run, message)
             continue
         seat.job = None
-        status, text = message
-        if status == "failed":
+        if message.status == "failed":
             # whatever is broken in that process is not the next run's trouble
-            seat.leave()
-        if status == "held":
-            turns.set_aside(job, text)
+            seat.dismiss()
+        if message.status == "held":
+            turns.set_aside(job, message.message)
         else:
-            yield Outcome(job, status, text)
+            yield message
 
 
 def _died(job: Job, status: int, turns: Turns, deaths: Counter[str]) -> Outcome | None:
-    """What to do about a worker that died at a run: try again, or give the run up."""
-    key = job.run.spec.key
-    deaths[key] += 1
-    if deaths[key] < DEATHS:
+    """What a worker's death means for its run: nothing yet, which is tried again, or failure."""
+    deaths[job.key] += 1
+    if deaths[job.key] < DEATHS:
         turns.again(job)
         return None
     how = signal.Signals(-status).name if status < 0 else f"exit status {status}"

@@ -2,42 +2,42 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import logging
-import os
-import shlex
-import sys
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TypeVar
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
-from benchbench.errors import BenchError, SchemaError
-from benchbench.executor import Outcome, Terms, Watch, follow, squeue
-from benchbench.executor.ledger import FOLDER, Submission, entrusted
-from benchbench.executor.local import search_path
-from benchbench.executor.slurm_job import SlurmJob
-from benchbench.executor.standing import leaving, vanished
+from benchbench.errors import SchemaError
+from benchbench.executor import Outcome, Status, Terms, Watch, squeue
+from benchbench.executor.squeue import Queued
+from benchbench.executor.standing import Standing, standings
+from benchbench.executor.state import last_report
+from benchbench.executor.submission import (
+    FOLDER,
+    Refused,
+    Submitted,
+    largest,
+    newest_submissions,
+    split,
+    submit_group,
+)
+from benchbench.executor.work import is_cancelled, stopping
 from benchbench.registry import register_executor
 from benchbench.run.attempt import Attempt, file_clock, latest
 from benchbench.run.claim import alone
 from benchbench.run.job import Job, Settings
-from benchbench.run.provenance import digest
 from benchbench.run.record import Store
 from benchbench.suite.plan import Plan, Run
 from benchbench.suite.resources import Request
 
-T = TypeVar("T")
-
-LIMITS = ("limit", "MaxSubmit", "MaxArraySize", "Invalid job array specification")
-"""Words of sbatch where the number of jobs is what it minds."""
-IGNORING = 'trap "" USR2; exec "$0" "$@"'
-"""Shell that keeps a signal from killing Python before there is a handler for it."""
-
-
-class Refused(BenchError):
-    """sbatch does not take a job."""
+LOOK_SECONDS = 2.0
+"""Least time between two looks at the files of all runs."""
+ASK_SECONDS = (5.0, 30.0)
+"""Time between two questions to the scheduler, at first and in the long run."""
+SURE_SECONDS = 15.0
+"""How long a run has no job before it counts as ended: a slurmctld that restarts lists none."""
+ENDED = ("failed", "cancelled", "stopped", "to run")
 
 
 @register_executor("slurm")
@@ -50,12 +50,12 @@ def slurm(plan: Plan, terms: Terms, *, wait: bool = False) -> Slurm:
     return Slurm(plan.suite.name, wait=wait, any_code=terms.any_code, say=terms.say)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Slurm:
     """Gives runs to SLURM, and follows them only if told to wait.
 
     Args:
-        suite: its name, which the jobs carry.
+        suite: the suite's name, which the jobs carry.
         wait: whether to stay until all have ended.
         any_code: whether jobs may start with other code than that of the submission.
         say: told in words what was submitted.
@@ -65,8 +65,6 @@ class Slurm:
     wait: bool = False
     any_code: bool = False
     say: Callable[[str], None] = lambda _: None
-    given: dict[str, str] = field(default_factory=dict)
-    """Job of each run that is in the queue, by key."""
 
     def describe(self, todo: Sequence[Run]) -> list[str]:
         """A line for each array."""
@@ -85,116 +83,71 @@ class Slurm:
         """
         require_time(todo)
         store = Store(store.root.resolve())
-        jobs = {run.spec.key: Job(run, store, settings) for run in todo}
-        with alone(store.root / FOLDER, self.wait_for):
-            held = yield from self.submit(jobs, store)
-        mine = [jobs[key] for key in jobs if key in self.given]
+        jobs = [Job(run, store, settings) for run in todo]
+        with alone(store.root / FOLDER, self._say_who_submits):
+            queued, held, fresh = self._sort(jobs, store)
+            refusals = self._submit(fresh, queued)
+        refused = [job for job in fresh if job.key not in queued]
+        if refused and len(refused) == len(jobs):
+            raise refusals[0]
+        for job in refused:
+            yield Outcome(job, "failed", str(refusals[0]))
+        mine = [job for job in jobs if job.key in queued]
         if self.wait:
-            yield from follow.follow([*mine, *held], store, watch, self.say)
+            yield from follow([*mine, *held], store, watch, self.say)
             return
         for job in mine:
-            yield Outcome(job, "submitted", f"job {self.given[job.run.spec.key]}")
+            yield Outcome(job, "submitted", f"job {queued[job.key]}")
         for job in held:
             yield Outcome(job, "held", f"held by {latest(job.folder)}")
 
-    def wait_for(self, other: Attempt) -> None:
-        """Says why nothing is submitted yet."""
+    def _say_who_submits(self, other: Attempt) -> None:
         self.say(f"waiting for {other}, which is submitting too")
 
-    def submit(self, jobs: dict[str, Job], store: Store) -> Generator[Outcome, None, list[Job]]:
-        """Submits what neither is in the queue nor held; gives the held ones back."""
-        queue = squeue.queue()
-        known = entrusted(store.root, queue)
-        now = file_clock(store.root)
-        fresh: list[Job] = []
+    def _sort(
+        self, jobs: Sequence[Job], store: Store
+    ) -> tuple[dict[str, str], list[Job], list[Job]]:
+        """SLURM's jobs of the runs that it has, by key; runs that are held; those to submit."""
+        submissions, now = newest_submissions(store.root, squeue.queue()), file_clock(store.root)
+        queued: dict[str, str] = {}
         held: list[Job] = []
-        for key, job in jobs.items():
-            newest, given = latest(job.folder), known.get(key)
-            over = given is not None and leaving(job, given, newest)
-            if given is not None and given.queued is not None and not over:
-                self.given[key] = given.job or "?"
-            elif newest is not None and newest.alive(now) and not over:
-                (fresh if vanished(newest, given, asked=True) else held).append(job)
+        fresh: list[Job] = []
+        for job in jobs:
+            place = _place(job, submissions.get(job.key), now)
+            if place == "queued":
+                queued[job.key] = submissions[job.key].job or "?"
             else:
-                fresh.append(job)
-        if self.given:
-            self.say(f"{len(self.given)} in the queue already")
+                (held if place == "held" else fresh).append(job)
+        if queued:
+            self.say(f"{len(queued)} in the queue already")
         if held:
             self.say(f"{len(held)} being run by another process")
-        refusals: list[str] = []
-        for request, group in groups([job.run for job in fresh]):
-            chosen = [jobs[run.spec.key] for run in group]
-            refusals += self.submit_group(request, chosen, store)
-        missed = [job for job in fresh if job.run.spec.key not in self.given]
-        if missed and len(missed) == len(jobs):
-            raise Refused(refusals[0])
-        for job in missed:
-            yield Outcome(job, "failed", refusals[0])
-        return held
+        return queued, held, fresh
 
-    def submit_group(self, request: Request, group: Sequence[Job], store: Store) -> list[str]:
-        """Submits runs with the same request; what sbatch said where it refused."""
-        waiting = split(group, largest() if len(group) > 1 else 1)
-        while waiting:
-            chunk = waiting.pop(0)
+    def _submit(self, fresh: Sequence[Job], queued: dict[str, str]) -> list[Refused]:
+        """Submits runs, adds their jobs to `queued`, and gives what sbatch said against others."""
+        by_key = {job.key: job for job in fresh}
+        refusals = []
+        for request, runs in groups([job.run for job in fresh]):
+            group = [by_key[run.spec.key] for run in runs]
             try:
-                self.sbatch(request, chunk, store)
+                for made in submit_group(self.suite, request, group, any_code=self.any_code):
+                    self.say(describe(made.number, len(made.keys), request))
+                    queued.update(made.jobs)
             except Refused as error:
-                if len(chunk) == 1 or not any(word in str(error) for word in LIMITS):
-                    return [str(error)]
-                half = len(chunk) // 2
-                waiting[:0] = [chunk[:half], chunk[half:]]
-        return []
+                refusals.append(error)
+        return refusals
 
-    def sbatch(self, request: Request, chunk: Sequence[Job], store: Store) -> None:
-        """Submits one array, or one job alone.
 
-        Raises:
-            Refused: sbatch does not take it.
-        """
-        import submitit
-        from submitit.core.utils import FailedJobError
-        from submitit.helpers import clean_env
-
-        code = digest()
-        keys = [job.run.spec.key for job in chunk]
-        submission = Submission.new(self.suite, keys, str(request), code)
-        submission.write(store.root)
-        made = [
-            SlurmJob(
-                replace(job, code=None if self.any_code else code),
-                request.seconds,
-                request.signal_delay_s,
-            )
-            for job in chunk
-        ]
-        configuration = {name: os.environ[name] for name in ("SLURM_CONF",) if name in os.environ}
-        with clean_env():  # a job's own variables, where this runs in one
-            os.environ.update(configuration)
-            executor = submitit.AutoExecutor(
-                folder=submission.folder(store.root),
-                cluster="slurm",
-                slurm_max_num_timeout=request.max_num_timeout,
-                slurm_python=f"sh -c {shlex.quote(IGNORING)} {shlex.quote(sys.executable)}",
-            )
-            executor.update_parameters(
-                name=submission.name,
-                slurm_setup=[*exports(), *request.setup],
-                **request.parameters(),
-            )
-            try:
-                # submitit prints what sbatch says, and raises it as well
-                with contextlib.redirect_stderr(io.StringIO()), executor.batch():
-                    entered = [executor.submit(each) for each in made]
-            except FailedJobError as error:
-                replace(submission, refused=True).write(store.root)
-                raise Refused(f"sbatch: {_reason(error)}") from None
-        number = str(entered[0].job_id).split("_")[0]
-        submission = replace(submission, job=number)
-        submission.write(store.root)
-        for index, key in enumerate(keys):
-            self.given[key] = submission.job_of(index) or number
-        self.say(describe(number, len(keys), request))
+def _place(job: Job, submitted: Submitted | None, now: float) -> Literal["queued", "held", "free"]:
+    """Whether SLURM has a run already, or some other process."""
+    attempt = latest(job.folder)
+    if submitted is not None and submitted.queued is not None:
+        active = submitted.waits_or_runs(attempt, cancelled=is_cancelled(job))
+        return "queued" if active else "free"
+    if attempt is None or not attempt.alive(now):
+        return "free"
+    return "free" if submitted is not None and submitted.over(attempt) else "held"
 
 
 def require_time(todo: Sequence[Run]) -> None:
@@ -202,23 +155,18 @@ def require_time(todo: Sequence[Run]) -> None:
     missing = sorted({run.model for run in todo if run.slurm.timeout_min is None})
     if missing:
         raise SchemaError(
-            f"slurm: missing key 'timeout_min' ({', '.join(missing)}); say how long one leg of a "
+            f"slurm: missing key 'timeout_min' ({', '.join(missing)}); say how long one job of a "
             "run may take, as in slurm.timeout_min=4:00 (hours:minutes)"
         )
 
 
 def groups(runs: Sequence[Run]) -> list[tuple[Request, list[Run]]]:
     """The runs by what they ask for, in order."""
-    found: dict[str, tuple[Request, list[Run]]] = {}
+    by_request: dict[str, tuple[Request, list[Run]]] = {}
     for run in runs:
         name = json.dumps(run.slurm.model_dump(mode="json"), sort_keys=True)
-        found.setdefault(name, (run.slurm, []))[1].append(run)
-    return list(found.values())
-
-
-def split(group: Sequence[T], size: int) -> list[list[T]]:
-    """The same in lists of at most `size`."""
-    return [list(group[start : start + size]) for start in range(0, len(group), size)]
+        by_request.setdefault(name, (run.slurm, []))[1].append(run)
+    return list(by_request.values())
 
 
 def arrays(runs: Sequence[Run]) -> list[str]:
@@ -231,32 +179,67 @@ def arrays(runs: Sequence[Run]) -> list[str]:
     ]
 
 
-def largest() -> int:
-    """Most elements of one array."""
-    try:
-        return squeue.largest_array()
-    except squeue.Unreachable as error:
-        logging.getLogger(__name__).warning("%s; taking arrays of 1000", error)
-        return 1000
-
-
-def exports() -> list[str]:
-    """Shell lines at the head of every job."""
-    names = {**search_path(), "SRUN_CPUS_PER_TASK": "$SLURM_CPUS_PER_TASK"}
-    lines = [f'export {name}="{value}"' for name, value in names.items()]
-    return [*lines, 'export OMP_NUM_THREADS="$SLURM_CPUS_PER_TASK"']
-
-
-def describe(job: str | None, count: int, request: Request) -> str:
+def describe(number: str | None, count: int, request: Request) -> str:
     """`array 12: 40 runs, at most 8 at once; each 1 GPU, 4 CPUs, 4:00 h`."""
-    number = f" {job}" if job else ""
+    name = f" {number}" if number else ""
     if count == 1:
-        return f"job{number}: 1 run; {request}"
+        return f"job{name}: 1 run; {request}"
     most = min(count, request.array_parallelism)
-    return f"array{number}: {count} runs, at most {most} at once; each {request}"
+    return f"array{name}: {count} runs, at most {most} at once; each {request}"
 
 
-def _reason(error: Exception) -> str:
-    """sbatch's own words in submitit's message."""
-    lines = [line.strip().removeprefix("sbatch: error: ") for line in str(error).splitlines()]
-    return "; ".join(line for line in lines if line)
+def follow(
+    jobs: Sequence[Job], store: Store, watch: Watch, say: Callable[[str], None]
+) -> Iterator[Outcome]:
+    """Outcomes as runs end that other processes do; Ctrl-C ends the watching and not the runs."""
+    left = {job.key: job for job in jobs}
+    endings = Endings()
+    queue, asked, wait = squeue.queue(), time.monotonic(), ASK_SECONDS[0]
+    with stopping() as stop:
+        while left and not stop():
+            began = time.monotonic()
+            if began - asked >= wait:
+                queue, asked = _queue(queue, say), began
+                wait = min(wait * 1.5, ASK_SECONDS[1])
+            for standing in standings(list(left.values()), store, queue):
+                job = left[standing.run.spec.key]
+                if (outcome := endings.outcome(job, standing)) is not None:
+                    del left[job.key]
+                    yield outcome
+                elif (event := last_report(job.folder).event) is not None:
+                    watch(job.run, event)
+            pause = max(LOOK_SECONDS, 3 * (time.monotonic() - began))
+            while left and not stop() and time.monotonic() - began < pause:
+                time.sleep(0.1)
+    if left:
+        say(f"{len(left)} go on without being watched; look with 'bench status'")
+
+
+def _queue(before: dict[str, Queued], say: Callable[[str], None]) -> dict[str, Queued]:
+    """What is in the queue now, or was there when the scheduler last answered."""
+    try:
+        return squeue.queue()
+    except squeue.Unreachable as error:
+        say(f"{error}; asking again")
+        return before
+
+
+class Endings:
+    """Tells the end of a run from a moment in which nobody seems to be at work on it."""
+
+    def __init__(self) -> None:
+        self.since: dict[str, float] = {}
+        """When each run was first seen without a job, by key."""
+
+    def outcome(self, job: Job, standing: Standing) -> Outcome | None:
+        """How a run ended, None while it goes on or may go on."""
+        if standing.state == "done":
+            return Outcome(job, "done")
+        if standing.state not in ENDED:
+            self.since.pop(job.key, None)
+            return None
+        now = time.monotonic()
+        if now - self.since.setdefault(job.key, now) < SURE_SECONDS:
+            return None
+        status: Status = "failed" if standing.state == "failed" else "interrupted"
+        return Outcome(job, status, standing.detail)

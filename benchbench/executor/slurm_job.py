@@ -20,8 +20,9 @@ from types import FrameType
 from typing import Any
 
 from benchbench.errors import RunFailed
-from benchbench.executor.job import StateFile, work
 from benchbench.executor.squeue import preempted
+from benchbench.executor.state import StateFile
+from benchbench.executor.work import work
 from benchbench.run.job import Job
 from benchbench.training.events import Note
 
@@ -63,10 +64,10 @@ class SlurmJob:
     """What submitit pickles: it can be called again and again, all else is in the run's folder."""
 
     job: Job
-    leg_seconds: int
-    """The time limit."""
+    limit_seconds: int
+    """The time limit of the job."""
     signal_seconds: int
-    """How long before the limit the signal was asked for."""
+    """How long before the limit SLURM sends the signal."""
 
     def checkpoint(self, *_: Any) -> Any:
         """What submitit puts back into the queue."""
@@ -85,10 +86,8 @@ class SlurmJob:
         signals = Signals()
         with signals.caught() as requeue:
             outcome = work(self.job, device=device, watch=_ignore, stop=signals.stop)
-            waited = time.monotonic()
-            while outcome.status == "held" and time.monotonic() - waited < HELD_SECONDS:
-                if signals.stop():
-                    break
+            deadline = time.monotonic() + HELD_SECONDS
+            while outcome.status == "held" and time.monotonic() < deadline and not signals.stop():
                 time.sleep(1)
                 outcome = work(self.job, device=device, watch=_ignore, stop=signals.stop)
             if outcome.status in ("interrupted", "held") and signals.stop():
@@ -104,13 +103,12 @@ class SlurmJob:
             time.sleep(0.2)
         if not signals.requeue.is_set():
             sys.exit(1)
-        handler = requeue.__self__
-        handler.has_timed_out = self.limit_reached(began)
+        requeue.__self__.has_timed_out = self.limit_reached(began)
         try:
             requeue(signal.SIGUSR2)
         except Exception as error:
             message = self.failure(error)
-            StateFile(self.job.folder / "state.json")(Note("failed", message))
+            StateFile(self.job.folder).write(Note("failed", message))
             raise RunFailed(message) from error
 
     def limit_reached(self, began: float) -> Callable[[], bool]:
@@ -121,16 +119,16 @@ class SlurmJob:
         answer = preempted(os.environ["SLURM_JOB_ID"])
         if answer is None:
             # SLURM sends the signal up to a minute early
-            answer = time.monotonic() - began < self.leg_seconds - self.signal_seconds - 75
+            answer = time.monotonic() - began < self.limit_seconds - self.signal_seconds - 75
         return lambda: not answer
 
     def failure(self, error: Exception) -> str:
         """Why the job does not go on."""
         if "too many times" in str(error):
             return (
-                f"out of time: it came to its limit of {self.leg_seconds // 60} minutes and had no "
-                "requeue left (max_num_timeout); its checkpoint is kept, so raise timeout_min or "
-                "max_num_timeout and retry"
+                f"out of time: it came to its limit of {self.limit_seconds // 60} minutes and had "
+                "no requeue left (max_num_timeout); its checkpoint is kept, so raise timeout_min "
+                "or max_num_timeout and retry"
             )
         return f"it could not be put back into the queue, {error}; its checkpoint is kept: retry"
 

@@ -1,11 +1,10 @@
-"""Turns: which run is next, where others may be at the same runs."""
+"""Turns: which run is next, where other processes may work on the same ones."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from benchbench.executor import Outcome, Watch
 from benchbench.run.attempt import file_clock, latest
@@ -14,14 +13,6 @@ from benchbench.training.events import Note
 
 LOOK_SECONDS = 1.0
 """Least time between two looks at the runs that others hold."""
-
-
-@dataclass(frozen=True)
-class Foreign:
-    """A run that another process is at."""
-
-    job: Job
-    attempt: int
 
 
 class Turns:
@@ -33,15 +24,15 @@ class Turns:
 
     def __init__(self, jobs: Sequence[Job], watch: Watch) -> None:
         self.waiting = deque(jobs)
-        self.foreign: list[Foreign] = []
+        self.held: list[Job] = []
         self.watch = watch
         self.looked = 0.0
 
     def __bool__(self) -> bool:
-        return bool(self.waiting or self.foreign)
+        return bool(self.waiting or self.held)
 
     def next(self) -> Job | None:
-        """The next job that is not known to be another's."""
+        """The next job that nobody was seen to hold."""
         return self.waiting.popleft() if self.waiting else None
 
     def again(self, job: Job) -> None:
@@ -50,25 +41,23 @@ class Turns:
 
     def set_aside(self, job: Job, message: str) -> None:
         """Notes that another process holds a run."""
-        newest = latest(job.folder)
-        self.foreign.append(Foreign(job, newest.number if newest else 0))
+        self.held.append(job)
         self.watch(job.run, Note("held", message))
 
     def look(self) -> Iterator[Outcome]:
         """What became of the runs that others hold; those that are free are waiting again."""
-        if not self.foreign or time.monotonic() - self.looked < LOOK_SECONDS:
+        if not self.held or time.monotonic() - self.looked < LOOK_SECONDS:
             return
         self.looked = time.monotonic()
-        held, self.foreign = self.foreign, []
-        now = file_clock(held[0].job.store.root)
-        for each in held:
-            newest = latest(each.job.folder)
-            if newest is not None and newest.alive(now):
-                self.foreign.append(each)
-            elif each.job.done:
-                yield Outcome(each.job, "done")
-            elif newest is not None and newest.outcome == "failed":
-                message = f"{newest.facts.get('message')} (in {newest})"
-                yield Outcome(each.job, "failed", message)
+        before, self.held = self.held, []
+        now = file_clock(before[0].store.root)
+        for job in before:
+            attempt = latest(job.folder)
+            if attempt is not None and attempt.alive(now):
+                self.held.append(job)
+            elif job.done:
+                yield Outcome(job, "done")
+            elif attempt is not None and attempt.outcome == "failed":
+                yield Outcome(job, "failed", f"{attempt.message} (in {attempt})")
             else:
-                self.waiting.append(each.job)
+                self.waiting.append(job)

@@ -18,7 +18,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from benchbench.executor.job import stopping, work
+from benchbench.executor import Outcome
+from benchbench.executor.work import stopping, work
 from benchbench.run.job import Job
 from benchbench.training.events import Event
 
@@ -59,7 +60,7 @@ class Worker:
                     watch=self.watch,
                     stop=lambda: self.stop.is_set() or signalled(),
                 )
-                self.send("outcome", outcome.status, outcome.message)
+                self.send(outcome)
                 if signalled():
                     return
 
@@ -68,10 +69,10 @@ class Worker:
         now = time.monotonic()
         if event.phase != self.phase or now - self.sent >= EVENT_SECONDS:
             self.phase, self.sent = event.phase, now
-            self.send("event", event)
+            self.send(event)
 
-    def send(self, *message: Any) -> None:
-        """To the front end, if there still is one."""
+    def send(self, message: Event | Outcome) -> None:
+        """Tells the front end, if there still is one."""
         with contextlib.suppress(OSError):
             self.channel.send(message)
 

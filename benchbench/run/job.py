@@ -43,6 +43,11 @@ class Job:
     """Digest of the code it was submitted with; None to take any."""
 
     @property
+    def key(self) -> str:
+        """The run's key."""
+        return self.run.spec.key
+
+    @property
     def folder(self) -> Path:
         """The run's folder."""
         return self.store.folder(self.run.spec)

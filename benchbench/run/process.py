@@ -1,4 +1,4 @@
-"""Processes: what tells one from all others, and whether one that a file tells of still lives."""
+"""Processes: what tells one from all others, whether one lives, and what lets one import us."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import benchbench
 
 
 def identity() -> dict[str, Any]:
@@ -34,6 +36,16 @@ def lives(facts: Mapping[str, Any]) -> bool | None:
     except PermissionError:
         return True
     return True
+
+
+def search_path() -> dict[str, str]:
+    """What lets another process import this very benchbench, and nothing by chance from its cwd."""
+    safe = {"PYTHONSAFEPATH": "1"}
+    root = Path(benchbench.__file__).resolve().parent.parent
+    if str(root) in benchbench.__path__:  # a checkout
+        path = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
+        return {**safe, "PYTHONPATH": os.pathsep.join(path)}
+    return safe
 
 
 @functools.cache

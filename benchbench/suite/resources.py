@@ -43,7 +43,7 @@ class Request(_Section):
     """What one run asks of SLURM, by submitit's names."""
 
     timeout_min: Annotated[Count | None, BeforeValidator(minutes)] = None
-    """Time limit of one leg, in minutes or as `4:00`; a run that needs longer is requeued."""
+    """Time limit of one job, in minutes or as `4:00`; a run that needs longer is requeued."""
     max_num_timeout: NotNegative = 10
     """How often a run is requeued after its time limit; preemptions do not count."""
     signal_delay_s: Count = 120
@@ -86,7 +86,7 @@ class Request(_Section):
 
     @property
     def seconds(self) -> int:
-        """Time limit of one leg; to be asked only where there is one."""
+        """Time limit of one job; to be asked only where there is one."""
         assert self.timeout_min is not None
         return self.timeout_min * 60
 

@@ -10,8 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchbench.cli import app
-from benchbench.executor import cancel as cancelling
-from benchbench.executor import doctor, squeue
+from benchbench.executor import doctor, squeue, standing
 from benchbench.executor.squeue import Queued
 from benchbench.run.attempt import latest
 from benchbench.run.claim import Claim
@@ -94,10 +93,10 @@ def test_an_unknown_run_is_named(suite: Path) -> None:
 def test_cancel_takes_queued_jobs_and_marks_the_runs(
     suite: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from benchbench.executor.ledger import Submission
+    from benchbench.executor.submission import Submission
 
     keys = [line.split()[0] for line in bench("status", str(suite)).splitlines()[1:-1]]
-    Submission("bench-t", "tiny", tuple(keys), "", "c", 0.0, "9").write(Path("results"))
+    Submission("bench-t", tuple(keys), "", "c", 0.0, "9").write(Path("results"))
     queue = {f"9_{i}": Queued(f"9_{i}", "PENDING", "bench-t", "Priority") for i in range(3)}
     gone: list[str] = []
     monkeypatch.setattr(squeue, "queue", lambda: queue)
@@ -116,7 +115,7 @@ def test_cancel_stops_a_process_of_this_machine(
     folder = Path("results/runs/moving_digits/convlstm") / f"seed0-{key}"
     held = Claim(folder)
     sent: list[tuple[int, int]] = []
-    monkeypatch.setattr(cancelling.os, "kill", lambda *to: sent.append(to))
+    monkeypatch.setattr(standing.os, "kill", lambda *to: sent.append(to))
     assert "1 cancelled" in bench("cancel", str(suite))
     assert sent == [(os.getpid(), signal.SIGTERM)]
     held.release("interrupted")

@@ -21,9 +21,9 @@ import pytest
 import torch
 
 from benchbench.executor.inline import Inline
-from benchbench.executor.local import search_path
 from benchbench.run.attempt import Attempt, attempts, file_clock, latest
 from benchbench.run.job import Settings
+from benchbench.run.process import search_path
 from benchbench.run.record import Store
 from benchbench.suite.plan import Plan
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchbench.executor.job import CANCELLED, work
+from benchbench.executor.work import CANCELLED, work
 from benchbench.run import claim, record
 from benchbench.run.attempt import attempt_file, attempts
 from benchbench.run.claim import Claim

@@ -16,10 +16,11 @@ import torch
 
 from benchbench.executor import Outcome
 from benchbench.executor.inline import Inline
-from benchbench.executor.local import Local, Slot, search_path, slots
+from benchbench.executor.local import Local, Slot, slots
 from benchbench.run.attempt import attempts
 from benchbench.run.claim import Claim
 from benchbench.run.job import Settings
+from benchbench.run.process import search_path
 from benchbench.run.record import Store
 from benchbench.suite.plan import Plan, Run
 from benchbench.suite.resources import Shares

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from benchbench.errors import SchemaError
-from benchbench.executor.job import CANCELLED
-from benchbench.executor.ledger import entrusted, submissions
-from benchbench.executor.slurm import Refused, Slurm, arrays, split
+from benchbench.executor.slurm import Slurm, arrays
 from benchbench.executor.squeue import Queued, Unreachable, endings, preempted, queue
+from benchbench.executor.submission import Refused, newest_submissions, split, submissions
+from benchbench.executor.work import CANCELLED
 from benchbench.run.claim import Claim
 from benchbench.run.job import Settings
 from benchbench.run.provenance import digest
@@ -132,7 +132,7 @@ def test_a_cluster_that_takes_nothing_says_why(
     monkeypatch.setenv("MOST", "0")
     with pytest.raises(Refused, match="AssocMaxSubmitJobLimit"):
         submit(make_plan(), tmp_path / "r")
-    assert entrusted(tmp_path / "r", {}) == {}
+    assert newest_submissions(tmp_path / "r", {}) == {}
 
 
 def test_a_queued_run_is_not_submitted_again(
@@ -168,8 +168,8 @@ def test_a_front_end_that_died_before_sbatch_answered_is_made_up_for(
     plan = make_plan(seeds=[0, 1])
     submit(plan, tmp_path / "r")
     (path,) = (tmp_path / "r").glob("slurm/*/submission.json")
-    path.write_text(path.read_text().replace('"job": "101"', '"job": null'))
-    assert submissions(tmp_path / "r")[0].job is None
+    path.write_text(path.read_text().replace('"number": "101"', '"number": null'))
+    assert submissions(tmp_path / "r")[0].number is None
     again, _ = submit(plan, tmp_path / "r")
     assert again == ["submitted job 101_0", "submitted job 101_1"]
 
@@ -209,7 +209,7 @@ def test_what_is_pickled_knows_the_code_of_the_submission(
         function = pickle.loads(path.read_bytes()).function
         assert function.job.code == code
         assert function.checkpoint().function == function
-        assert function.leg_seconds == 1200
+        assert function.limit_seconds == 1200
 
 
 def test_the_queue_is_read(fake: Path) -> None:

@@ -13,13 +13,14 @@ import torch
 
 from benchbench.errors import RunFailed
 from benchbench.executor import slurm_job
-from benchbench.executor.follow import read_state
 from benchbench.executor.slurm_job import SlurmJob
+from benchbench.executor.state import last_report
 from benchbench.run.attempt import attempts
 from benchbench.run.claim import Claim
 from benchbench.run.job import Job, Settings
 from benchbench.run.record import Store
 from benchbench.suite.plan import Plan
+from benchbench.training.events import Note
 from benchbench.training.trainer import Trainer
 
 
@@ -92,7 +93,7 @@ def test_usr2_makes_a_checkpoint_at_the_step_and_requeues(
     assert handler.timed_out == [not preempted]
     state = torch.load(job.job.folder / "checkpoint.pt")
     assert state["step"] == 3
-    assert read_state(job.job.folder)["message"] == "stopped at step 3 of 6"
+    assert last_report(job.job.folder).event == Note("interrupted", "stopped at step 3 of 6")
     assert job.checkpoint().function == job
     assert job() == "done"
     assert [attempt.outcome for attempt in attempts(job.job.folder)] == ["interrupted", "done"]
@@ -114,9 +115,7 @@ def test_the_last_time_limit_fails_the_run_in_words(
     signalled(monkeypatch, signal.SIGUSR2)
     with pytest.raises(RunFailed, match="out of time: it came to its limit of 20 minutes"):
         job()
-    state = read_state(job.job.folder)
-    assert state["phase"] == "failed"
-    assert "max_num_timeout" in state["message"]
+    assert "max_num_timeout" in (last_report(job.job.folder).failure or "")
 
 
 def test_a_job_that_cannot_be_requeued_says_so(

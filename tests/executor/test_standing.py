@@ -6,23 +6,25 @@ import json
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchbench.executor import standing
-from benchbench.executor.job import CANCELLED, StateFile, work
-from benchbench.executor.ledger import Submission, entrusted, tail
+from benchbench.executor import squeue
 from benchbench.executor.squeue import Queued
-from benchbench.executor.standing import Standing, progress, stand
+from benchbench.executor.standing import Standing, standings, tail
+from benchbench.executor.state import LastReport, StateFile
+from benchbench.executor.submission import Submission, newest_submissions
+from benchbench.executor.work import CANCELLED, work
 from benchbench.run.attempt import FOLDER, STALE_SECONDS
 from benchbench.run.job import Job, Settings
 from benchbench.run.process import identity
 from benchbench.run.record import Store
 from benchbench.suite.plan import Plan
 from benchbench.training import events as run_events
-from benchbench.training.events import Event, Note, Training, to_plain
+from benchbench.training.events import Event, Note, Training
 
 TRAIN = Training(40, 100, loss=0.25)
 
@@ -39,7 +41,7 @@ class Case:
         """As element 3 of array 7, which is in the queue in a state or has left it."""
         keys = ("a", "b", "c", self.job.run.spec.key)
         made = time.time() - ago
-        Submission("bench-x-1", "x", keys, "1 CPU", "c0de", made, "7").write(self.job.store.root)
+        Submission("bench-x-1", keys, "1 CPU", "c0de", made, "7").write(self.job.store.root)
         if state is not None:
             self.queue = {"7_3": Queued("7_3", state, "bench-x-1", reason)}
 
@@ -56,20 +58,20 @@ class Case:
 
     def event(self, *events: Event) -> None:
         """What the run reported."""
-        state = StateFile(self.job.folder / "state.json")
+        file = StateFile(self.job.folder)
         for event in events:
-            state(event)
+            file.write(event)
 
-    def stand(self) -> Standing:
+    @property
+    def standing(self) -> Standing:
         """Where it is."""
-        (found,) = stand([self.job], self.job.store, self.queue)
-        return found
+        (standing,) = standings([self.job], self.job.store, self.queue)
+        return standing
 
     @property
     def told(self) -> str:
         """State and detail."""
-        found = self.stand()
-        return f"{found.state}: {found.detail}"
+        return f"{self.standing.state}: {self.standing.detail}"
 
 
 @pytest.fixture
@@ -149,7 +151,7 @@ def test_a_failure_is_told_with_its_words_and_log(case: Case) -> None:
     case.event(TRAIN, Note("failed", "no memory"))
     case.job.log.write_text("one\ntwo\nthree\n")
     assert case.told == "failed: no memory"
-    assert case.stand().last_lines(2) == ["two", "three"]
+    assert case.standing.last_lines(2) == ["two", "three"]
 
 
 def test_the_limit_of_timeouts_is_a_failure_though_the_attempt_was_interrupted(case: Case) -> None:
@@ -165,7 +167,7 @@ def test_a_job_that_is_only_cleared_up_behind_is_over(case: Case, outcome: str) 
     case.attempt(alive=False, ended=time.time(), outcome=outcome, message="no memory")
     if outcome == "interrupted":
         (case.job.folder / CANCELLED).touch()
-    assert case.stand().state == ("failed" if outcome == "failed" else "cancelled")
+    assert case.standing.state == ("failed" if outcome == "failed" else "cancelled")
 
 
 def test_a_retried_failure_waits(case: Case) -> None:
@@ -179,8 +181,8 @@ def test_a_job_that_ended_before_it_began_failed(case: Case) -> None:
     case.submitted(None)
     logs = case.job.store.root / "slurm" / "bench-x-1"
     (logs / "7_3_0_log.err").write_text("no such module\n")
-    assert case.told == "failed: its job ended before it began"
-    assert case.stand().last_lines(3) == ["no such module"]
+    assert case.told == "failed: its job ended before the run began"
+    assert case.standing.last_lines(3) == ["no such module"]
 
 
 def test_an_old_submission_does_not_speak_for_a_later_attempt(case: Case) -> None:
@@ -193,7 +195,7 @@ def test_an_old_submission_does_not_speak_for_a_later_attempt(case: Case) -> Non
 def test_the_accounts_tell_why_a_job_died(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     case.submitted(None)
     case.attempt(alive=False)
-    monkeypatch.setattr(standing.squeue, "endings", lambda jobs: {jobs[0]: "OUT_OF_MEMORY"})
+    monkeypatch.setattr(squeue, "endings", lambda jobs: {jobs[0]: "OUT_OF_MEMORY"})
     assert case.told == "failed: killed at its start (OUT_OF_MEMORY)"
 
 
@@ -216,22 +218,20 @@ def test_a_run_of_another_machine_lives_as_long_as_its_claim_is_fresh(case: Case
 
 def test_the_time_left_comes_from_the_pace() -> None:
     event = Training(40, 100, loss=0.25, seconds_a_step=2.0)
-    state = {**to_plain(event), "updated": time.time(), "host": "n1"}
-    assert progress(state) == "step 40/100, loss 0.25, 2m left, on n1"
-    state["updated"] = time.time() - 1200
-    assert progress(state).endswith("no news for 20m, on n1")
-    assert (
-        progress({**state, **to_plain(run_events.Testing(3, 9)), "updated": time.time()})
-        == "testing 3/9, on n1"
-    )
+    report = LastReport(event, event, "n1", time.time())
+    assert str(report) == "step 40/100, loss 0.25, 2m left, on n1"
+    assert str(replace(report, updated=time.time() - 1200)).endswith("no news for 20m, on n1")
+    testing = replace(report, event=run_events.Testing(3, 9))
+    assert (str(testing), testing.place) == ("testing 3/9, on n1", "step 40/100")
+    assert str(LastReport()) == "starting"
 
 
 def test_the_newest_submission_counts_unless_an_older_one_is_still_queued(tmp_path: Path) -> None:
     for made, job in ((1.0, "1"), (2.0, "2")):
-        Submission(f"bench-{job}", "x", ("k",), "", "c", made, job).write(tmp_path)
-    assert entrusted(tmp_path, {})["k"].job == "2"
+        Submission(f"bench-{job}", ("k",), "", "c", made, job).write(tmp_path)
+    assert newest_submissions(tmp_path, {})["k"].job == "2"
     queue = {"1": Queued("1", "PENDING", "bench-1", "None")}
-    assert entrusted(tmp_path, queue)["k"].job == "1"
+    assert newest_submissions(tmp_path, queue)["k"].job == "1"
 
 
 def test_the_end_of_a_log_is_read_without_the_rest(tmp_path: Path) -> None:

@@ -1,40 +1,34 @@
-"""What every executor does around a run: its claim, its log, its state, its failure's words."""
+"""What every executor does around a run: its claim, its log, and words for its failure."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import logging
 import os
 import signal
-import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
-from benchbench.atomic import write_text
 from benchbench.errors import BenchError, RunFailed
 from benchbench.executor import Outcome
+from benchbench.executor.state import StateFile
 from benchbench.run.claim import Claim, Held
 from benchbench.run.job import Job
 from benchbench.run.provenance import about, digest
-from benchbench.training.events import Event, Note, Watch, to_plain
+from benchbench.training.events import Event, Note, Watch
 
 log = logging.getLogger("benchbench")
 
-STATE_SECONDS = 2.0
-"""Least time between two writings of `state.json` within a phase."""
 CANCELLED = "cancelled"
 """File that marks a run which a person took from the queue; the next attempt removes it."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def work(job: Job, *, device: str, watch: Watch, stop: Callable[[], bool]) -> Outcome:
-    """Does a run in this process if nobody else is at it; whatever it raises becomes an outcome.
+    """Does a run in this process unless another holds it; whatever it raises becomes an outcome.
 
     Args:
         device: `cpu` or `cuda`.
@@ -74,10 +68,10 @@ def _attempt(
     from benchbench.run.execute import Execution
     from benchbench.training.trainer import Interrupted
 
-    state = StateFile(job.folder / "state.json")
+    state = StateFile(job.folder)
 
     def tell(event: Event) -> None:
-        state(event)
+        state.write(event)
         watch(event)
 
     def stopped() -> bool:
@@ -103,6 +97,11 @@ def _attempt(
         log.info("done")
         tell(Note("done"))
         return Outcome(job, "done")
+
+
+def is_cancelled(job: Job) -> bool:
+    """Whether a person took a run from the queue since its last attempt."""
+    return (job.folder / CANCELLED).exists()
 
 
 def _check_code(job: Job) -> None:
@@ -136,12 +135,12 @@ def _full(error: BaseException) -> bool:
 
 
 def _log_failure(error: Exception) -> None:
-    known = isinstance(error, BenchError) or _full(error)
-    log.error("failed: %s", explain(error), exc_info=None if known else error)
+    explained = isinstance(error, BenchError) or _full(error)
+    log.error("failed: %s", explain(error), exc_info=None if explained else error)
 
 
 @contextlib.contextmanager
-def stopping(*more: signal.Signals) -> Iterator[Callable[[], bool]]:
+def stopping() -> Iterator[Callable[[], bool]]:
     """Turns the first Ctrl-C or SIGTERM into a flag; a second Ctrl-C interrupts at once."""
     flag = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -153,8 +152,7 @@ def stopping(*more: signal.Signals) -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         flag.set()
 
-    wanted = (signal.SIGINT, signal.SIGTERM, *more)
-    before = {number: signal.signal(number, handle) for number in wanted}
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield flag.is_set
     finally:
@@ -180,25 +178,3 @@ def _logging_to(path: Path) -> Iterator[None]:
         log.propagate = before[1]
         with contextlib.suppress(OSError):
             handler.close()
-
-
-class StateFile:
-    """Keeps `state.json` at what is known of the run, written seldom within a phase.
-
-    It only informs, so a disk that has no room for it stops nothing.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.written = 0.0
-        self.known: dict[str, Any] = {"host": socket.gethostname(), "process": os.getpid()}
-
-    def __call__(self, event: Event) -> None:
-        now = time.monotonic()
-        same = event.phase == self.known.get("phase")
-        self.known.update(to_plain(event))
-        if same and now - self.written < STATE_SECONDS:
-            return
-        self.written, self.known["updated"] = now, time.time()
-        with contextlib.suppress(OSError):
-            write_text(self.path, json.dumps(self.known))
