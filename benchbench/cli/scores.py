@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable
 
     import torch
 
+    from benchbench.cli.progress import Display
+    from benchbench.run.rescore import Rescoring
     from benchbench.scoring.protocol import Protocol
     from benchbench.scoring.summary import Summary
 
@@ -44,12 +47,12 @@ def listing(context: typer.Context) -> None:
         return
     from benchbench import protocols
 
-    known = [protocols.get(name) for name in protocols.names()]
+    every = [protocols.get(name) for name in protocols.names()]
     _print_table(
         ("Name", "Version", "What it computes", "Metrics"),
         (
             (p.name, str(p.version), p.title, " ".join(metric.name for metric in p.metrics))
-            for p in known
+            for p in every
         ),
     )
     _say("\nOne of them in full: bench protocols show NAME")
@@ -91,7 +94,7 @@ def _same(protocol: Protocol, metric: str) -> list[str]:
     return [
         other.name
         for other in others
-        if signature in (other.signature(known.name) for known in other.metrics)
+        if signature in (other.signature(each.name) for each in other.metrics)
     ]
 
 
@@ -118,28 +121,37 @@ def score(
     """
     import tempfile
 
+    from benchbench import protocols
     from benchbench.errors import SchemaError
-    from benchbench.scoring import arrays
+    from benchbench.scoring.arrays import given, read
+    from benchbench.scoring.evaluate import evaluate
 
     if data_range is not None and range_unknown:
         raise SchemaError("--range and --range-unknown contradict each other; give one")
     span = None if range_unknown else (data_range or (0.0, 1.0))
-    asked = _asked(protocol)
+    chosen = _protocols(protocol)
+    if span is None:
+        chosen = [protocols.without_range(one) for one in chosen]
     if out is not None:
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except FileExistsError:
-            raise SchemaError(f"--out {out}: is a file; name a folder") from None
-        except OSError as error:
-            raise SchemaError(f"--out {out}: cannot be made ({error.strerror})") from None
+        _make_folder(out)
     with contextlib.ExitStack() as stack:
         folder = out or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        summaries = arrays.score(
-            arrays.read(prediction), arrays.read(target), asked, folder, span=span
-        )
+        stream = given(read(prediction), read(target), span=span)
+        summaries = evaluate(stream, chosen, folder)
     _print_scores([("", summary) for summary in summaries.values()], as_json)
     if out is not None and not as_json:
         _say(f"every frame's scores are in {out}")
+
+
+def _make_folder(out: Path) -> None:
+    from benchbench.errors import SchemaError
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise SchemaError(f"--out {out}: is a file; name a folder") from None
+    except OSError as error:
+        raise SchemaError(f"--out {out}: cannot be made ({error.strerror})") from None
 
 
 @app.command()
@@ -165,35 +177,35 @@ def rescore(
 
     Adds files to each run's scores and changes none.
     """
-    from benchbench.run.record import Store
-    from benchbench.run.rescore import require_finished, rescore
+    from rich.console import Console
 
-    asked = _asked(protocol)
+    from benchbench.cli.progress import Display, watching
+    from benchbench.data.passport import prepare
+    from benchbench.run.record import Store
+    from benchbench.run.rescore import Rescoring, finished
+
+    chosen = _protocols(protocol)
     folders = list(dict.fromkeys(Store(results).find(run) for run in runs))
-    require_finished(folders)
+    rescorings = [Rescoring.of(f, record, chosen) for f, record in finished(folders).items()]
     place = _device(device)
+    console = Console(stderr=True, quiet=as_json)
+    with watching(console) as watch:
+        prepare((one.dataset for one in rescorings if one.missing), watch)
     rows = []
-    for folder in folders:
-        with _progress(str(folder)) as watch:
-            scores = rescore(
-                folder, asked, batch=batch, device=place, workers=workers, on_progress=watch
-            )
-        rows += [(str(folder), summary) for summary in scores.values()]
+    with Display(console, len(rescorings)) as display:
+        for one in rescorings:
+            watch_test = functools.partial(_show_testing, display, one)
+            summaries = one.score(batch=batch, device=place, workers=workers, watch=watch_test)
+            rows += [(str(one.folder), summary) for summary in summaries]
     _print_scores(rows, as_json)
 
 
-@contextlib.contextmanager
-def _progress(name: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar of the sequences scored, on standard error, gone when done."""
-    from rich.console import Console
-    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+def _show_testing(display: Display, rescoring: Rescoring, done: int, total: int) -> None:
+    from benchbench.suite.plan import Run
+    from benchbench.training.events import Testing
 
-    console = Console(stderr=True)
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    shown = console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=not shown) as bars:
-        task = bars.add_task(name, total=None)
-        yield lambda done, total: bars.update(task, completed=done, total=total)
+    spec = rescoring.spec
+    display.event(Run(spec, spec.model, spec.dataset), Testing(done, total))
 
 
 def _device(name: str | None) -> torch.device | None:
@@ -215,7 +227,7 @@ def _device(name: str | None) -> torch.device | None:
         raise SchemaError(f"--device {name}: cannot be used here ({reason})") from None
 
 
-def _asked(names: Iterable[str]) -> list[Protocol]:
+def _protocols(names: Iterable[str]) -> list[Protocol]:
     from benchbench import protocols
 
     return [protocols.get(name) for name in dict.fromkeys(names)]
@@ -226,17 +238,18 @@ def _print_scores(rows: list[tuple[str, Summary]], as_json: bool) -> None:
     from benchbench.scoring.summary import decimals
 
     if as_json:
-        found = [({"run": run} if run else {}) | summary.plain() for run, summary in rows]
-        typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
+        plain = [({"run": run} if run else {}) | summary.plain() for run, summary in rows]
+        typer.echo(json.dumps(plain, indent=1, ensure_ascii=False))
         return
     lines = []
     for run, summary in rows:
         for score in summary.scores.values():
-            digits = decimals(score.decimals, score.better, [score.value])
+            column = score.column
+            digits = decimals(column.decimals, column.better, [score.value])
             value = f"{score.value:.{digits}f}"
             if score.infinite:
                 value += f" ({score.infinite} infinite)"
-            line = (summary.protocol, score.metric, value, score.unit, score.signature)
+            line = (summary.protocol, column.metric, value, column.unit, column.signature)
             lines.append((*([run] if run else []), *line))
     headings = ("Protocol", "Metric", "Value", "Unit", "Signature")
     _print_table((*(["Run"] if rows[0][0] else []), *headings), lines, right="Value")

@@ -182,7 +182,7 @@ def _shared(results: Path) -> Check:
 
 
 def _lpips() -> Iterator[Check]:
-    from benchbench.scoring.fitness import BACKBONES, backbone
+    from benchbench.scoring.lpips import BACKBONES, backbone
 
     for net in BACKBONES:
         try:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.metadata
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchbench.errors import SchemaError, UnknownName, nearest
+from benchbench.errors import SchemaError, Unfit, UnknownName, nearest
 from benchbench.scoring.protocol import Protocol
 
 if TYPE_CHECKING:
@@ -50,6 +51,23 @@ def get(name: str) -> Protocol:
     return _known()[name]
 
 
+def without_range(protocol: Protocol) -> Protocol:
+    """The same with only those metrics that make sense for data of unknown range.
+
+    Raises:
+        Unfit: there are none; the message names the protocols that have some.
+    """
+    try:
+        return protocol.without_range()
+    except Unfit as error:
+        others = [
+            name
+            for name, other in _known().items()
+            if not all(metric.statistic.needs_range for metric in other.metrics)
+        ]
+        raise Unfit(f"{error}: {', '.join(sorted(others))}") from None
+
+
 def score(
     name: str,
     prediction: Tensor | npt.ArrayLike,
@@ -69,6 +87,12 @@ def score(
             without a declared range, or the frames do not suit the protocol.
         DataMissing: a weight file is absent.
     """
-    from benchbench.scoring.score import score_arrays
+    from benchbench.scoring.arrays import given
+    from benchbench.scoring.compute import compute, statistics_of
 
-    return score_arrays([get(name)], prediction, target, span=span)[name]
+    protocol = get(name) if span is not None else without_range(get(name))
+    stream = given(prediction, target, span=span, batch=sys.maxsize)
+    protocol.check(stream.clip)
+    (batch,) = stream.batches
+    numbers = compute(statistics_of([protocol]), batch.prediction, batch.target)
+    return {metric.name: numbers[metric.statistic] for metric in protocol.metrics}

@@ -1,6 +1,6 @@
 """The recommended protocol: all explicit, nothing lost, a better frame never scores worse."""
 
-from benchbench.scoring.protocol import Protocol, absolute, psnr, root, squared, ssim
+from benchbench.scoring.protocol import Protocol, mae, mse, psnr, rmse, ssim
 
 PROTOCOLS = (
     Protocol(
@@ -9,11 +9,11 @@ PROTOCOLS = (
         title="recommended: clipped to [0, 1], float frames, data range 1",
         source="this project",
         metrics=(
-            squared(),
-            absolute(),
-            squared("mse_mean", label="MSE (mean)", per="value"),
-            absolute("mae_mean", label="MAE (mean)", per="value"),
-            root(per="value"),
+            mse(),
+            mae(),
+            mse("mse_mean", label="MSE (mean)", per="value"),
+            mae("mae_mean", label="MAE (mean)", per="value"),
+            rmse(per="value"),
             psnr(peak=1, cap=100.0),
             ssim(span=1),
         ),

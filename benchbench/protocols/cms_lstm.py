@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from benchbench.scoring.protocol import Metric, Protocol, absolute, psnr, sharpness, squared, ssim
+from benchbench.scoring.protocol import Metric, Protocol, mae, mse, psnr, sharpness, ssim
 
 SOURCE = "github.com/czh-98/CMS-LSTM, utils.py {} (6dfcd19), with scikit-image 0.17.2"
 
 
 def _metrics(over: str, **ch: Any) -> tuple[Metric, ...]:
     return (
-        squared(**ch),
-        absolute(**ch),
+        mse(**ch),
+        mae(**ch),
         psnr(peak=255, over=over, quantised=True, **ch),
         ssim(span=255, quantised=True, **ch),
         sharpness(**ch),

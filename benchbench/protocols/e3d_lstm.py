@@ -1,6 +1,6 @@
 """E3D-LSTM's evaluation in TensorFlow, `src/trainer.py test`, whose SSIM is commented out."""
 
-from benchbench.scoring.protocol import Protocol, psnr, squared
+from benchbench.scoring.protocol import Protocol, mse, psnr
 
 PROTOCOLS = (
     Protocol(
@@ -9,8 +9,8 @@ PROTOCOLS = (
         title="as released with E3D-LSTM: clipped MSE and 8-bit PSNR, no SSIM",
         source="github.com/google/e3d_lstm, src/trainer.py test (fc68c79)",
         metrics=(
-            squared(),
-            squared("mse_sequence", label="MSE (sequence)", pool="sequence-sum"),
+            mse(),
+            mse("mse_sequence", label="MSE (sequence)", pool="sequence-sum"),
             psnr(peak=255, quantised=True),
         ),
         headline=("psnr", "mse"),

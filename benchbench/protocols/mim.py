@@ -1,6 +1,6 @@
 """MIM's evaluation in TensorFlow, `src/trainer.py test`."""
 
-from benchbench.scoring.protocol import Protocol, absolute, psnr, sharpness, squared, ssim
+from benchbench.scoring.protocol import Protocol, mae, mse, psnr, sharpness, ssim
 
 PROTOCOLS = (
     Protocol(
@@ -9,9 +9,9 @@ PROTOCOLS = (
         title="as released with MIM: unclipped MAE, SSIM of data range 2, 8-bit PSNR",
         source="github.com/Yunbo426/MIM, src/trainer.py test (a61eb6a)",
         metrics=(
-            squared(),
-            squared("mse_sequence", label="MSE (sequence)", pool="sequence-sum"),
-            absolute(clip=False),
+            mse(),
+            mse("mse_sequence", label="MSE (sequence)", pool="sequence-sum"),
+            mae(clip=False),
             psnr(peak=255, quantised=True),
             ssim(span=2),
             sharpness(),

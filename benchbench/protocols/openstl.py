@@ -1,6 +1,6 @@
 """OpenSTL's evaluation, `metric`, as it computed until scikit-image 0.20 broke its SSIM."""
 
-from benchbench.scoring.protocol import Protocol, absolute, psnr, root, squared, ssim
+from benchbench.scoring.protocol import Protocol, mae, mse, psnr, rmse, ssim
 
 PROTOCOLS = (
     Protocol(
@@ -10,12 +10,12 @@ PROTOCOLS = (
         source="github.com/chengtan9907/OpenSTL, openstl/core/metrics.py metric (0d74406), "
         "with scikit-image 0.19.3",
         metrics=(
-            squared(clip=False),
-            absolute(clip=False),
-            root(clip=False),
-            squared("mse_mean", label="MSE (mean)", per="value", clip=False),
-            absolute("mae_mean", label="MAE (mean)", per="value", clip=False),
-            root("rmse_mean", label="RMSE (mean)", per="value", clip=False),
+            mse(clip=False),
+            mae(clip=False),
+            rmse(clip=False),
+            mse("mse_mean", label="MSE (mean)", per="value", clip=False),
+            mae("mae_mean", label="MAE (mean)", per="value", clip=False),
+            rmse("rmse_mean", label="RMSE (mean)", per="value", clip=False),
             psnr(peak=1),
             ssim(span=2),
         ),

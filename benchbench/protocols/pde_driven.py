@@ -1,6 +1,6 @@
 """PDE-Driven Spatiotemporal Disentanglement's evaluation: everything averaged."""
 
-from benchbench.scoring.protocol import Protocol, psnr, squared
+from benchbench.scoring.protocol import Protocol, mse, psnr
 
 PROTOCOLS = (
     Protocol(
@@ -10,7 +10,7 @@ PROTOCOLS = (
         source="github.com/JeremieDona/spatiotemporal_variable_separation, "
         "var_sep/test/taxibj/test.py and var_sep/test/mnist/test.py (8d92277)",
         metrics=(
-            squared(per="value", clip=False),
+            mse(per="value", clip=False),
             psnr(peak=1, over="hw", clip=False),
         ),
         headline=("psnr", "mse"),

@@ -1,6 +1,6 @@
 """PhyDNet's evaluation, `main.py evaluate`: nothing clipped, channels averaged."""
 
-from benchbench.scoring.protocol import Protocol, absolute, squared, ssim
+from benchbench.scoring.protocol import Protocol, mae, mse, ssim
 
 PROTOCOLS = (
     Protocol(
@@ -9,8 +9,8 @@ PROTOCOLS = (
         title="as released with PhyDNet: unclipped, errors averaged over channels",
         source="github.com/vincent-leguen/PhyDNet, main.py evaluate (289845b)",
         metrics=(
-            squared(per="channel", clip=False),
-            absolute(per="channel", clip=False),
+            mse(per="channel", clip=False),
+            mae(per="channel", clip=False),
             ssim(span=2, clip=False, channel=0),
         ),
         headline=("ssim", "mse", "mae"),

@@ -1,6 +1,6 @@
 """PredRNN's evaluation in PyTorch, `core/trainer.py test`; its LPIPS as a protocol of its own."""
 
-from benchbench.scoring.protocol import Protocol, lpips, psnr, squared, ssim
+from benchbench.scoring.protocol import Protocol, lpips, mse, psnr, ssim
 
 SOURCE = "github.com/thuml/predrnn-pytorch, core/trainer.py test (49d3b0f)"
 DROPPED = (
@@ -15,8 +15,8 @@ PROTOCOLS = (
         title="as released with PredRNN (PyTorch): clipped, 8-bit SSIM and PSNR, all channels",
         source=f"{SOURCE}, with scikit-image 0.17.2",
         metrics=(
-            squared(),
-            squared("mse_sequence", label="MSE (sequence)", pool="sequence-sum"),
+            mse(),
+            mse("mse_sequence", label="MSE (sequence)", pool="sequence-sum"),
             psnr(peak=255, quantised=True),
             ssim(span=255, quantised=True),
         ),

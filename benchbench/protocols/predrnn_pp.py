@@ -1,6 +1,6 @@
 """PredRNN++'s evaluation in TensorFlow, `train.py`."""
 
-from benchbench.scoring.protocol import Protocol, absolute, psnr, sharpness, squared, ssim
+from benchbench.scoring.protocol import Protocol, mae, mse, psnr, sharpness, ssim
 
 PROTOCOLS = (
     Protocol(
@@ -9,9 +9,9 @@ PROTOCOLS = (
         title="as released with PredRNN++: as cms_lstm, but MAE of unclipped predictions",
         source="github.com/Yunbo426/predrnn-pp, train.py and utils/metrics.py (40764c5)",
         metrics=(
-            squared(channel=0),
-            squared("mse_sequence", label="MSE (sequence)", pool="sequence-sum", channel=0),
-            absolute(channel=0, clip=False),
+            mse(channel=0),
+            mse("mse_sequence", label="MSE (sequence)", pool="sequence-sum", channel=0),
+            mae(channel=0, clip=False),
             psnr(peak=255, quantised=True, channel=0),
             ssim(span=255, quantised=True, channel=0),
             sharpness(channel=0),

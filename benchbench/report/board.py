@@ -9,39 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchbench.scoring.protocol import Better
-from benchbench.scoring.summary import Score, Summary, decimals
+from benchbench.scoring.protocol import Column
+from benchbench.scoring.summary import Summary, decimals
 
 if TYPE_CHECKING:
     from benchbench.run.record import Record, Store
     from benchbench.suite.plan import Plan
 
 ABSENT = "–"
-ARROWS = {"higher": "↑", "lower": "↓"}
-
-
-@dataclass(frozen=True)
-class Column:
-    """One metric under one signature; two signatures never share a column."""
-
-    metric: str
-    label: str
-    unit: str
-    better: Better
-    decimals: int
-    signature: str
-
-    @classmethod
-    def of(cls, score: Score) -> Column:
-        """The column a score belongs in."""
-        return cls(
-            score.metric, score.label, score.unit, score.better, score.decimals, score.signature
-        )
-
-    @property
-    def heading(self) -> str:
-        """`PSNR ↑`."""
-        return f"{self.label} {ARROWS[self.better]}"
 
 
 @dataclass(frozen=True)
@@ -174,7 +149,7 @@ def _columns(summaries: Sequence[Summary]) -> tuple[Column, ...]:
     """The columns of all headline metrics, those of one metric side by side."""
     columns: dict[Column, None] = {}
     for metric in dict.fromkeys(name for summary in summaries for name in summary.headline):
-        columns.update({Column.of(s.scores[metric]): None for s in summaries if metric in s.scores})
+        columns.update({s.scores[metric].column: None for s in summaries if metric in s.scores})
     return tuple(columns)
 
 
@@ -182,8 +157,7 @@ def _row(label: str, pairs: Sequence[tuple[Record, Summary]], seeds: int) -> Row
     cells: dict[Column, tuple[float, ...]] = {}
     for _, summary in pairs:
         for score in summary.scores.values():
-            column = Column.of(score)
-            cells[column] = (*cells.get(column, ()), score.value)
+            cells[score.column] = (*cells.get(score.column, ()), score.value)
     return Row(
         model=label,
         parameters=pairs[0][0].parameters if pairs else None,
@@ -217,7 +191,7 @@ def _infinite(scored: Mapping[str, Sequence[tuple[Record, Summary]]]) -> list[st
     for model, pairs in scored.items():
         for score in (score for _, summary in pairs for score in summary.scores.values()):
             if score.infinite:
-                counts.setdefault(score.label, Counter())[model] += score.infinite
+                counts.setdefault(score.column.label, Counter())[model] += score.infinite
     return [
         f"Frames whose {label} is infinite: "
         + ", ".join(f"{model} {count:,}" for model, count in models.items())

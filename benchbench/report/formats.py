@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from benchbench.errors import SchemaError, UnknownName, nearest
-from benchbench.report.board import Board, Column
+from benchbench.report.board import Board
 from benchbench.report.terminal import console, grid, visible, whole_width
+from benchbench.scoring.protocol import Column
 
 LayOut = Callable[[Sequence[Board], str], str]
 """Boards and a title to the text of one format."""

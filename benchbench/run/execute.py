@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,24 +9,26 @@ from pathlib import Path
 
 import torch
 import yaml
-from torch.utils.data import DataLoader
 
 from benchbench import protocols, registry
-from benchbench.atomic import replacing, write_text
+from benchbench.atomic import write_text
 from benchbench.dataset import Dataset
-from benchbench.errors import DataMissing
-from benchbench.precision import autocast
 from benchbench.predictor import Predictor
-from benchbench.run import predictions
 from benchbench.run.job import Job
+from benchbench.run.load import PREDICTIONS, load_predictions
 from benchbench.run.provenance import provenance
 from benchbench.run.record import Record
-from benchbench.scoring.evaluate import evaluate
+from benchbench.scoring.evaluate import evaluate, mean
+from benchbench.scoring.protocol import mse
+from benchbench.scoring.stream import Stream, keep, predicted
 from benchbench.suite.schema import Train
 from benchbench.suite.spec import RunSpec
 from benchbench.training import checkpoint
 from benchbench.training.events import Testing, Watch
 from benchbench.training.trainer import Interrupted, Result, Trainer
+
+VALIDATION = mse(per="value").statistic
+"""What selects weights: the squared error a pixel, predictions clipped to [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,12 @@ class Execution:
             self.job.store.write(self.spec, self.made())
             (self.folder / checkpoint.PREVIOUS).unlink(missing_ok=True)
         elif missing := self.unscored():
-            predictor, dataset, _ = load_run(self.folder)
-            self.score(predictor.to(self.device), dataset, missing, batch=record.test_batch)
+            dataset = registry.build_dataset(self.spec.dataset, **self.spec.dataset_options)
+            batch = record.test_batch
+            stream = load_predictions(
+                self.folder, self.spec, dataset, batch=batch, device=self.device
+            )
+            self.score(stream, missing)
 
     def unscored(self) -> list[str]:
         """Protocols of the suite under which there are no scores yet."""
@@ -90,7 +95,15 @@ class Execution:
         predictor.load_state_dict(result.weights)
         started = time.monotonic()
         batch = self.job.settings.test_batch
-        self.score(predictor, dataset, self.job.settings.protocols, batch=batch)
+        stream = predicted(
+            predictor,
+            dataset.split("test"),
+            dataset.clip,
+            batch=batch,
+            device=self.device,
+            precision=spec.precision,
+        )
+        self.score(stream, self.job.settings.protocols)
         return Record(
             spec=spec.to_dict(),
             key=spec.key,
@@ -110,7 +123,15 @@ class Execution:
         """The weights after training, from the newest checkpoint on if there is one."""
 
         def validate() -> float:
-            return validation_mse(predictor, dataset, self.job.settings.test_batch, train.precision)
+            stream = predicted(
+                predictor,
+                dataset.split("val"),
+                dataset.clip,
+                batch=self.job.settings.test_batch,
+                device=self.device,
+                precision=train.precision,
+            )
+            return mean(VALIDATION, stream)
 
         return Trainer(
             predictor=predictor,
@@ -135,10 +156,8 @@ class Execution:
         checkpoint.save(self.folder, result.to_state())
         return result
 
-    def score(
-        self, predictor: Predictor, dataset: Dataset, names: Sequence[str], *, batch: int
-    ) -> None:
-        """Predicts the test set once, `batch` sequences at a time, and scores it.
+    def score(self, stream: Stream, names: Sequence[str]) -> None:
+        """Scores the test set under protocols, and stores its predictions if the suite asks.
 
         Raises:
             Interrupted: `stop` said so; the trained weights are kept, the scores are not.
@@ -149,67 +168,16 @@ class Execution:
             if done < total and self.stop():
                 raise Interrupted(f"stopped at test sequence {done} of {total}")
 
-        split, kept = dataset.split("test"), self.folder / predictions.NAME
-        with contextlib.ExitStack() as stack:
-            if self.job.settings.store_predictions and not kept.exists():
-                temporary = stack.enter_context(replacing(kept))
-                predictor = predictions.Recorder(predictor, temporary, len(split))
-            evaluate(
-                predictor,
-                split,
-                dataset.clip,
-                [protocols.get(name) for name in names],
-                self.folder / "scores",
-                batch=batch,
-                device=self.device,
-                workers=self.job.settings.workers,
-                precision=self.spec.precision,
-                on_progress=watch,
-            )
-
-
-def load_run(folder: Path) -> tuple[Predictor, Dataset, RunSpec]:
-    """The tested predictor of a finished run, on the CPU, its dataset, and the spec of both.
-
-    Where the run kept its predictions, the predictor gives those.
-
-    Raises:
-        DataMissing: the folder lacks a file of a run.
-    """
-    try:
-        spec = RunSpec.from_dict(yaml.safe_load((folder / "spec.yaml").read_text()))
-    except FileNotFoundError:
-        raise DataMissing(f"{folder}: not a run's folder, it has no spec.yaml") from None
-    dataset = registry.build_dataset(spec.dataset, **spec.dataset_options)
-    if (kept := folder / predictions.NAME).exists():
-        return predictions.Replay(kept), dataset, spec
-    predictor = registry.build_model(spec.model, dataset.clip, **spec.model_options)
-    state = checkpoint.load(folder, device=torch.device("cpu"))
-    if state is None or "optimizer" in state:
-        raise DataMissing(
-            f"{folder}: the weights of this finished run in {checkpoint.NAME} are missing or "
-            "damaged; delete the folder, then run its suite again"
+        file = self.folder / PREDICTIONS
+        if self.job.settings.store_predictions and not file.exists():
+            stream = keep(stream, file)
+        evaluate(
+            stream,
+            [protocols.get(name) for name in names],
+            self.folder / "scores",
+            workers=self.job.settings.workers,
+            watch=watch,
         )
-    predictor.load_state_dict(state["model"])
-    return predictor, dataset, spec
-
-
-@torch.inference_mode()
-def validation_mse(predictor: Predictor, dataset: Dataset, batch: int, precision: str) -> float:
-    """Mean squared error a pixel over the validation split, predictions clipped to [0, 1]."""
-    device = next(predictor.parameters()).device
-    predictor.eval()
-    total, count = 0.0, 0
-    clip = dataset.clip
-    loader = DataLoader(dataset.split("val"), batch_size=batch, generator=torch.Generator())
-    for frames in loader:
-        context, target = torch.split(frames.to(device), [clip.context, clip.horizon], dim=1)
-        with autocast(device, precision):
-            prediction = predictor(context, clip.horizon)
-        error = prediction.float().clamp(0, 1) - target
-        total += error.square().sum(dtype=torch.float64).item()
-        count += error.numel()
-    return total / count
 
 
 def _seed(seed: int, *, deterministic: bool) -> None:

@@ -1,81 +1,106 @@
-"""Scores of a finished run under other protocols, from its checkpoint, without training."""
+"""Scores of finished runs under other protocols, without training."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from benchbench import registry
+from benchbench.dataset import Dataset
 from benchbench.errors import DataMissing
-from benchbench.run.execute import load_run
+from benchbench.run.load import load_predictions
 from benchbench.run.record import NAME, Record, read_record
 from benchbench.scoring.evaluate import evaluate
 from benchbench.scoring.protocol import Protocol
 from benchbench.scoring.summary import Summary, read_summary
+from benchbench.suite.spec import RunSpec
 
 
-def require_finished(folders: Sequence[Path]) -> list[Record]:
-    """The records of runs.
+def finished(folders: Sequence[Path]) -> dict[Path, Record]:
+    """The records of runs, by folder.
 
     Raises:
         SchemaError: a record is damaged.
         DataMissing: naming every run that is not finished.
     """
-    records = [read_record(folder / NAME) for folder in folders]
-    found = [record for record in records if record is not None]
-    if len(found) < len(folders):
-        pairs = zip(folders, records, strict=True)
-        open_ = [str(folder) for folder, record in pairs if record is None]
+    records = {folder: read_record(folder / NAME) for folder in folders}
+    unfinished = [str(folder) for folder, record in records.items() if record is None]
+    if unfinished:
         raise DataMissing(
-            f"{', '.join(open_)}: not finished, there is no {NAME}; run it first, or leave it out"
+            f"{', '.join(unfinished)}: not finished, there is no {NAME}; "
+            "run it first, or leave it out"
         )
-    return found
+    return {folder: record for folder, record in records.items() if record is not None}
 
 
-def rescore(
-    folder: Path,
-    protocols: Sequence[Protocol],
-    *,
-    batch: int | None = None,
-    device: torch.device | None = None,
-    workers: int = 0,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> dict[str, Summary]:
-    """Protocol name to the scores of a finished run, those that are there already read only.
+@dataclass(frozen=True)
+class Rescoring:
+    """A finished run and the protocols that it is to be scored under."""
 
-    Nothing that exists is written to. `batch` sequences are predicted at a time, as many as the
-    run itself did unless given.
+    folder: Path
+    spec: RunSpec
+    dataset: Dataset
+    batch: int
+    """Test sequences that the run predicted at a time."""
+    protocols: Sequence[Protocol]
 
-    Raises:
-        SchemaError: the record is damaged.
-        DataMissing: the run is not finished, or a file of it or a weight file is absent.
-        Unfit: a protocol cannot score the run's data.
-    """
-    (record,) = require_finished([folder])
-    scores = folder / "scores"
-    known = {
-        protocol.name: read_summary(path)
-        for protocol in protocols
-        if (path := scores / f"{protocol.stem}.json").is_file()
-    }
-    missing = [protocol for protocol in protocols if protocol.name not in known]
-    if missing:
-        predictor, dataset, spec = load_run(folder)
-        for protocol in missing:
+    @classmethod
+    def of(cls, folder: Path, record: Record, protocols: Sequence[Protocol]) -> Rescoring:
+        """The rescoring of a run, looked at before any data is read.
+
+        Raises:
+            Unfit: a protocol cannot score the run's data.
+            DataMissing: a protocol's weight file is absent.
+        """
+        spec = RunSpec.from_dict(record.spec)
+        dataset = registry.build_dataset(spec.dataset, **spec.dataset_options)
+        rescoring = cls(folder, spec, dataset, record.test_batch, protocols)
+        for protocol in rescoring.missing:
             protocol.check(dataset.clip)
-        dataset.check()
-        device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        known |= evaluate(
-            predictor.to(device),
-            dataset.split("test"),
-            dataset.clip,
-            missing,
-            scores,
-            batch=batch or record.test_batch,
-            device=device,
-            workers=workers,
-            precision=spec.precision,
-            on_progress=on_progress,
-        )
-    return {protocol.name: known[protocol.name] for protocol in protocols}
+        return rescoring
+
+    @property
+    def missing(self) -> list[Protocol]:
+        """The protocols under which there are no scores yet."""
+        return [protocol for protocol in self.protocols if not self._path(protocol).is_file()]
+
+    def score(
+        self,
+        *,
+        batch: int | None = None,
+        device: torch.device | None = None,
+        workers: int = 0,
+        watch: Callable[[int, int], None] | None = None,
+    ) -> list[Summary]:
+        """The scores under each protocol; files are added to the run's, and none is changed.
+
+        Args:
+            batch: sequences to predict at a time; as many as the run did, if not given.
+            device: a GPU if there is one, if not given.
+
+        Raises:
+            DataMissing: the data is not prepared, or a file of the run is absent.
+        """
+        missing = self.missing
+        scores = {
+            protocol.name: read_summary(self._path(protocol))
+            for protocol in self.protocols
+            if protocol not in missing
+        }
+        if missing:
+            stream = load_predictions(
+                self.folder,
+                self.spec,
+                self.dataset,
+                batch=batch or self.batch,
+                device=device or torch.device("cuda" if torch.cuda.is_available() else "cpu"),
+            )
+            folder = self.folder / "scores"
+            scores |= evaluate(stream, missing, folder, workers=workers, watch=watch)
+        return [scores[protocol.name] for protocol in self.protocols]
+
+    def _path(self, protocol: Protocol) -> Path:
+        return self.folder / "scores" / f"{protocol.stem}.json"

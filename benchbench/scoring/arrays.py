@@ -1,25 +1,26 @@
-"""Scores of predictions made elsewhere: arrays in `.npy` and `.npz` files."""
+"""Predictions made elsewhere: arrays, and the `.npy` and `.npz` files that hold them."""
 
 from __future__ import annotations
 
+import math
 import zipfile
 import zlib
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
+from benchbench.clip import Clip
 from benchbench.errors import DataMissing, Unfit
-from benchbench.scoring.protocol import Protocol
-from benchbench.scoring.rows import rows_in
-from benchbench.scoring.score import score_arrays, without_range
-from benchbench.scoring.summary import Summary, write_summary
+from benchbench.scoring.stream import Batch, Stream, require_finite
 
 BATCH_BYTES = 1 << 24
-"""Of the predicted frames, in float32, that are scored at a time."""
+"""Size of the predicted frames, in float32, that are scored at a time."""
+Span = tuple[float, float] | None
 
 
 def read(source: str) -> npt.NDArray[Any]:
@@ -58,40 +59,118 @@ def read(source: str) -> npt.NDArray[Any]:
         return array
 
 
-def score(
-    prediction: npt.NDArray[Any],
-    target: npt.NDArray[Any],
-    protocols: Sequence[Protocol],
-    folder: Path,
+def given(
+    prediction: Tensor | npt.ArrayLike,
+    target: Tensor | npt.ArrayLike,
     *,
-    span: tuple[float, float] | None = (0.0, 1.0),
-) -> dict[str, Summary]:
-    """Scores frames (N, T, C, H, W) or (N, T, H, W) into a folder, as `evaluate` does.
+    span: Span = (0.0, 1.0),
+    batch: int | None = None,
+) -> Stream:
+    """Frames (N, T, C, H, W) or (N, T, H, W) as a stream; sequences are numbered from 0.
 
-    `span` is the declared range of the data, None where it is not known. Sequences are numbered
-    from 0, which are their ids.
+    Args:
+        prediction: also a file's memory map, which is read a batch at a time.
+        target: of the same shape.
+        span: the declared range of the data, mapped to [0, 1]; None where it is not known.
+        batch: sequences at a time; as many as 16 MiB hold, if not given.
 
     Raises:
-        Unfit: the arrays cannot be scored; the message says why.
-        DataMissing: a protocol's weight file is absent.
+        Unfit: the arrays cannot be scored; the message says why. That values leave the declared
+            range is only seen while the stream is gone through.
     """
-    prediction, target = (x[:, :, None] if x.ndim == 4 else x for x in (prediction, target))
-    if prediction.shape != target.shape or prediction.ndim != 5 or not prediction.size:
+    x, y = _frames("prediction", prediction, span), _frames("target", target, span)
+    if x.shape != y.shape:
         raise Unfit(
-            f"prediction is {prediction.shape} and target {target.shape}; expected two equal "
-            "shapes (N, T, C, H, W) or (N, T, H, W)"
+            f"prediction is {tuple(x.shape)} and target {tuple(y.shape)}; they must be the same"
         )
-    if span is None:
-        protocols = [without_range(protocol) for protocol in protocols]
-    batch = max(1, BATCH_BYTES // (4 * prediction[0].size))
-    with rows_in(folder, protocols, prediction.shape[1]) as rows:
-        for start in range(0, len(prediction), batch):
-            part = slice(start, start + batch)
-            scores = score_arrays(protocols, prediction[part], target[part], span=span, first=start)
-            ids = [str(start + index) for index in range(len(prediction[part]))]
-            for one in rows:
-                one.add(ids, scores[one.protocol.name])
-        summaries = {one.protocol.name: replace(one.close(), span=span) for one in rows}
-    for summary in summaries.values():
-        write_summary(folder, summary)
-    return summaries
+    if 0 in x.shape:
+        raise Unfit(f"arrays of shape {tuple(x.shape)} hold nothing to score")
+    N, T, C, H, W = x.shape
+    step = batch or max(1, BATCH_BYTES // (4 * T * C * H * W))
+
+    def batches() -> Generator[Batch, None, None]:
+        for start in range(0, N, step):
+            part = slice(start, start + step)
+            p, t = _mapped("prediction", x[part], span), _mapped("target", y[part], span)
+            wider = torch.promote_types(p.dtype, t.dtype)
+            ids = [str(index) for index in range(N)[part]]
+            one = Batch(ids, p.to(wider), t.to(p.device, wider))
+            require_finite(one, first=start)
+            if span is not None:
+                _require_range(one.target, span)
+            yield one
+
+    clip = Clip(channels=C, height=H, width=W, context=1, horizon=T)
+    return Stream(clip, N, batches(), span)
+
+
+def _frames(what: str, values: Tensor | npt.ArrayLike, span: Span) -> Tensor | npt.NDArray[Any]:
+    """Frames (N, T, C, H, W) as they are.
+
+    Raises:
+        Unfit: not of a shape or type that holds frames, whole numbers without a declared range, or
+            a range that is none.
+    """
+    frames = values if isinstance(values, Tensor) else np.asarray(values)
+    shape = tuple(frames.shape)
+    if frames.ndim == 4:
+        frames = frames[:, :, None]
+    if frames.ndim != 5:
+        raise Unfit(f"{what} has shape {shape}; expected (B, T, C, H, W) or (B, T, H, W)")
+    if frames.shape[-1] <= 4 < frames.shape[2]:
+        raise Unfit(
+            f"{what} has shape {shape}, which looks like channels last; expected (B, T, C, H, W)"
+        )
+    kind = _tensor(what, frames[:0])
+    if kind.dtype == torch.bool or kind.is_complex():
+        raise Unfit(f"{what} is of type {kind.dtype}; expected floating-point frames")
+    if not kind.is_floating_point() and span == (0.0, 1.0):
+        raise Unfit(
+            f"{what} holds whole numbers ({kind.dtype}), so its range is not [0, 1]; "
+            "declare it, such as 0 to 255, or make them floats"
+        )
+    if span is not None and not (span[0] < span[1] and math.isfinite(span[1] - span[0])):
+        raise Unfit(
+            f"the range {span[0]:g} to {span[1]:g}: expected two finite ends, the lower one first"
+        )
+    return frames
+
+
+def _tensor(what: str, values: Tensor | npt.NDArray[Any]) -> Tensor:
+    """A tensor, or a copy of an array in this machine's byte order.
+
+    Raises:
+        Unfit: not of a type that torch knows.
+    """
+    if isinstance(values, Tensor):
+        return values
+    try:
+        return torch.from_numpy(values.astype(values.dtype.newbyteorder("=")))
+    except TypeError:
+        raise Unfit(
+            f"{what} is of type {values.dtype}; expected floating-point frames, float64 at most"
+        ) from None
+
+
+def _mapped(what: str, values: Tensor | npt.NDArray[Any], span: Span) -> Tensor:
+    """Frames mapped from `span` to [0, 1]; float64 where they are of that type, else float32."""
+    frames = _tensor(what, values)
+    kind = torch.float64 if frames.dtype == torch.float64 else torch.float32
+    if span is None or span == (0.0, 1.0):
+        return frames.to(kind)
+    low, high = span
+    if frames.is_floating_point():  # float32 has no 0.3: the ends are what such data can hold
+        held = [float(torch.tensor(end, dtype=frames.dtype)) for end in span]
+        low, high = held if held[0] < held[1] < math.inf else span
+    return ((frames.double() - low) / (high - low)).to(kind)
+
+
+def _require_range(target: Tensor, span: tuple[float, float]) -> None:
+    """Refuses true frames, mapped to [0, 1], that leave it; the message has the values as given."""
+    ends = [float(end) for end in target.aminmax()]
+    if ends[0] < 0 or ends[1] > 1:
+        low, high = (span[0] + end * (span[1] - span[0]) for end in ends)
+        raise Unfit(
+            f"target holds values from {low:.9g} to {high:.9g}, outside the range of "
+            f"{span[0]:g} to {span[1]:g}; declare the range the data really has"
+        )

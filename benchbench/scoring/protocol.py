@@ -1,80 +1,91 @@
-"""Protocol and Metric: how a score is computed, as a value that can be signed.
+"""Statistic, Metric and Protocol: how a score is computed, as values that can be signed.
 
-Everything that decides a number is a field of `Metric`, and the signature is made of exactly those
-fields, so a score cannot be computed in one way and signed in another. No torch here: tables and
-plans read names and signatures from this module.
+Everything that decides a number is a field of `Statistic` or `Metric`, and the signature is made of
+exactly those fields, so a score cannot be computed in one way and signed in another. No torch here:
+tables and plans read names and signatures from this module.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchbench.clip import Clip
-from benchbench.errors import SchemaError, UnknownName, nearest
-from benchbench.scoring import fitness
+from benchbench.errors import SchemaError, Unfit, UnknownName, nearest
+from benchbench.scoring import measures
+from benchbench.scoring.measures import Better
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-Better = Literal["lower", "higher"]
 Pool = Literal["frame-mean", "frame-rms", "sequence-sum"]
 
 
 @dataclass(frozen=True)
-class Metric:
-    """One number a predicted frame, and how the frames of a test set become one number.
+class Statistic:
+    """What is computed of a predicted frame: one number; equal ones are computed once."""
 
-    `measure` names a function of `benchbench.scoring.measures`, `options` are its keyword
-    arguments.
-
-    `pool` is `frame-mean` (mean over sequences and frames), `frame-rms` (root of the mean of the
-    squares) or `sequence-sum` (sum over the frames of a sequence, mean over sequences).
-    """
-
-    name: str
-    label: str
     measure: str
-    better: Better
-    unit: str
-    decimals: int
+    """Name of a row of `benchbench.scoring.measures`."""
     options: tuple[tuple[str, Any], ...] = ()
+    """Keyword arguments of the measure's function."""
     clip: bool = True
     """Whether predictions are clipped to [0, 1] first."""
     quantised: bool = False
     """Whether both sides become uint8(255 x), truncated, first."""
-    mapped: bool = True
-    """Whether frames are in [0, 1]; else as they were given, their range being unknown."""
-    pool: Pool = "frame-mean"
-    cap: float | None = None
-    """Frames above it (perfect ones have an infinite PSNR) count as this much when pooled."""
 
     def __post_init__(self) -> None:
         if self.quantised and not self.clip:
             raise SchemaError(
-                f"metric '{self.name}': uint8(255 x) means nothing beyond [0, 1]; "
+                f"statistic '{self.measure}': uint8(255 x) means nothing beyond [0, 1]; "
                 "what is quantised must be clipped"
             )
 
     @property
     def needs_range(self) -> bool:
         """Whether the number means nothing for data whose range is not known."""
-        return self.clip or self.quantised or self.measure in ("psnr", "ssim", "lpips")
+        return self.clip or self.quantised or measures.get(self.measure).needs_range
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a statistic's numbers become one number for a test set, and how that is shown.
+
+    `pool` is `frame-mean` (mean over sequences and frames), `frame-rms` (root of the mean of the
+    squares) or `sequence-sum` (sum over the frames of a sequence, mean over sequences).
+    """
+
+    statistic: Statistic
+    name: str
+    label: str
+    unit: str
+    decimals: int
+    pool: Pool = "frame-mean"
+    cap: float | None = None
+    """Frames above it (perfect ones have an infinite PSNR) count as this much when pooled."""
+    mapped: bool = True
+    """Whether frames are in [0, 1]; else as they were given, their range being unknown."""
+
+    @property
+    def better(self) -> Better:
+        """Whether lower or higher is better."""
+        return measures.get(self.statistic.measure).better
 
     def signature(self, version: int) -> str:
         """All that decides the number, such as `ssim|range:1|win:7u|clip:01|reduce:frame-mean|v1`.
 
         All channels and float input are not spelled out.
         """
-        parts = [self.measure]
-        parts += [f"{key}:{_short(key, value)}" for key, value in self.options]
-        if self.quantised:
+        statistic = self.statistic
+        parts = [statistic.measure]
+        parts += [f"{key}:{_short(key, value)}" for key, value in statistic.options]
+        if statistic.quantised:
             parts.append("in:uint8")
         if not self.mapped:
             parts.append("in:unknown-range")
-        parts.append("clip:01" if self.clip else "clip:no")
+        parts.append("clip:01" if statistic.clip else "clip:no")
         parts.append(f"reduce:{self.pool}")
         if self.cap is not None:
             parts.append(f"cap:{self.cap:g}")
@@ -108,6 +119,23 @@ def _short(key: str, value: Any) -> str:
 
 
 @dataclass(frozen=True)
+class Column:
+    """A metric under its signature, as tables show it; two signatures never share a column."""
+
+    metric: str
+    label: str
+    unit: str
+    better: Better
+    decimals: int
+    signature: str
+
+    @property
+    def heading(self) -> str:
+        """`PSNR ↑`."""
+        return f"{self.label} {'↑' if self.better == 'higher' else '↓'}"
+
+
+@dataclass(frozen=True)
 class Protocol:
     """The metrics of one evaluation code, exactly as it computes them.
 
@@ -131,16 +159,28 @@ class Protocol:
         """Name of its files in a run's `scores/`, without the ending."""
         return f"{self.name}-v{self.version}"
 
-    def __getitem__(self, metric: str) -> Metric:
-        for known in self.metrics:
-            if known.name == metric:
-                return known
-        names = [known.name for known in self.metrics]
-        raise UnknownName(f"protocol '{self.name}' has no '{metric}'{nearest(metric, names)}")
+    def __getitem__(self, name: str) -> Metric:
+        for metric in self.metrics:
+            if metric.name == name:
+                return metric
+        names = [metric.name for metric in self.metrics]
+        raise UnknownName(f"protocol '{self.name}' has no '{name}'{nearest(name, names)}")
 
     def signature(self, metric: str) -> str:
         """The signature of one of its metrics."""
         return self[metric].signature(self.version)
+
+    def column(self, name: str) -> Column:
+        """The column of tables that one of its metrics belongs in."""
+        metric = self[name]
+        return Column(
+            metric.name,
+            metric.label,
+            metric.unit,
+            metric.better,
+            metric.decimals,
+            metric.signature(self.version),
+        )
 
     def check(self, clip: Clip) -> None:
         """Looks whether clips of this shape can be scored here; quick, before any training.
@@ -150,71 +190,98 @@ class Protocol:
             DataMissing: a weight file is absent; the message says what to put where.
         """
         for metric in self.metrics:
-            fitness.check(metric.measure, dict(metric.options), clip)
+            statistic = metric.statistic
+            measures.get(statistic.measure).check(dict(statistic.options), clip)
+
+    def without_range(self) -> Protocol:
+        """The same with only those metrics that make sense for data of unknown range.
+
+        Raises:
+            Unfit: there are none.
+        """
+        metrics = [metric for metric in self.metrics if not metric.statistic.needs_range]
+        if not metrics:
+            raise Unfit(
+                f"{self.name}: all of its metrics clip, or need the range of the data as PSNR and "
+                "SSIM do; declare the range, or choose a protocol with a metric that needs none"
+            )
+        return replace(self, metrics=tuple(replace(metric, mapped=False) for metric in metrics))
 
 
-def squared(name: str = "mse", *, label: str = "MSE", per: str = "frame", **how: Any) -> Metric:
+def mse(name: str = "mse", *, label: str = "MSE", per: str = "frame", **how: Any) -> Metric:
     """Squared error summed `per` frame, or averaged per channel or per value."""
-    return _error(name, label, "mse", per, how)
+    return _error("mse", name, label, per, **how)
 
 
-def absolute(name: str = "mae", *, label: str = "MAE", per: str = "frame", **how: Any) -> Metric:
+def mae(name: str = "mae", *, label: str = "MAE", per: str = "frame", **how: Any) -> Metric:
     """Absolute error summed `per` frame, or averaged per channel or per value."""
-    return _error(name, label, "mae", per, how)
+    return _error("mae", name, label, per, **how)
 
 
-def root(name: str = "rmse", *, label: str = "RMSE", per: str = "frame", **how: Any) -> Metric:
+def rmse(name: str = "rmse", *, label: str = "RMSE", per: str = "frame", **how: Any) -> Metric:
     """Root of the squared error a frame; pooled as the root of the mean square."""
-    return _error(name, label, "rmse", per, {"pool": "frame-rms", **how})
+    return _error("rmse", name, label, per, of="root of the ", pool="frame-rms", **how)
 
 
-def _error(name: str, label: str, measure: str, per: str, how: dict[str, Any]) -> Metric:
+def _error(
+    measure: str,
+    name: str,
+    label: str,
+    per: str,
+    *,
+    of: str = "",
+    channel: int | None = None,
+    clip: bool = True,
+    pool: Pool = "frame-mean",
+) -> Metric:
     unit = {"frame": "sum per frame", "channel": "sum per channel", "value": "mean per value"}[per]
-    if how.get("pool") == "sequence-sum":
+    if pool == "sequence-sum":
         unit = "sum per sequence"
-    if measure == "rmse":
-        unit = f"root of the {unit}"
-    options: tuple[tuple[str, Any], ...] = (("per", per),)
-    if "channel" in how:
-        channel = how.pop("channel")
-        options += (("ch", channel),)
-        unit += f", channel {channel}"
-    decimals = 6 if per == "value" else 2
-    return Metric(name, label, measure, "lower", unit, decimals=decimals, options=options, **how)
+    unit = of + unit + ("" if channel is None else f", channel {channel}")
+    statistic = Statistic(measure, _options(per=per, ch=channel), clip)
+    return Metric(statistic, name, label, unit, 6 if per == "value" else 2, pool)
 
 
-def psnr(*, peak: int, over: str = "chw", channel: int | None = None, **how: Any) -> Metric:
+def _options(**options: Any) -> tuple[tuple[str, Any], ...]:
+    """Those that are set."""
+    return tuple((name, value) for name, value in options.items() if value is not None)
+
+
+def psnr(
+    *,
+    peak: int,
+    over: str = "chw",
+    channel: int | None = None,
+    clip: bool = True,
+    quantised: bool = False,
+    cap: float | None = None,
+) -> Metric:
     """PSNR a frame, its squared error averaged `over` all of `chw`, or `hw`: each channel alone."""
-    options: tuple[tuple[str, Any], ...] = (("peak", peak), ("mse", over))
-    if channel is not None:
-        options += (("ch", channel),)
-    return Metric("psnr", "PSNR", "psnr", "higher", "dB", 2, options=options, **how)
-
-
-def ssim(*, span: float, channel: int | None = None, **how: Any) -> Metric:
-    """SSIM with a 7x7 uniform window and the data range `span`, channels averaged."""
-    options: tuple[tuple[str, Any], ...] = (("range", span), ("win", 7))
-    if channel is not None:
-        options += (("ch", channel),)
-    return Metric("ssim", "SSIM", "ssim", "higher", "index", 4, options=options, **how)
+    statistic = Statistic("psnr", _options(peak=peak, mse=over, ch=channel), clip, quantised)
+    return Metric(statistic, "psnr", "PSNR", "dB", 2, cap=cap)
 
 
 def wrapped_psnr() -> Metric:
     """PSNR of uint8 frames whose differences and squares wrap around at 256."""
-    options = (("peak", 255), ("mse", "chw"), ("wrap", 256))
-    return Metric("psnr", "PSNR", "psnr", "higher", "dB", 2, options=options, quantised=True)
+    statistic = Statistic("psnr", _options(peak=255, mse="chw", wrap=256), quantised=True)
+    return Metric(statistic, "psnr", "PSNR", "dB", 2)
+
+
+def ssim(
+    *, span: float, channel: int | None = None, clip: bool = True, quantised: bool = False
+) -> Metric:
+    """SSIM with a 7x7 uniform window and the data range `span`, channels averaged."""
+    statistic = Statistic("ssim", _options(range=span, win=7, ch=channel), clip, quantised)
+    return Metric(statistic, "ssim", "SSIM", "index", 4)
 
 
 def sharpness(*, channel: int | None = None) -> Metric:
     """Largest absolute Laplacian of the predicted uint8 frame, at most 255."""
-    options = () if channel is None else (("ch", channel),)
-    unit = "levels of 255"
-    return Metric(
-        "sharpness", "Sharpness", "sharpness", "higher", unit, 1, options=options, quantised=True
-    )
+    statistic = Statistic("sharpness", _options(ch=channel), quantised=True)
+    return Metric(statistic, "sharpness", "Sharpness", "levels of 255", 1)
 
 
 def lpips(*, net: str, scale: str, rgb: str) -> Metric:
     """LPIPS of frames in `scale`, grey `repeat`ed to RGB, or channel `first` unless RGB."""
-    options = (("net", net), ("scale", scale), ("rgb", rgb))
-    return Metric("lpips", "LPIPS", "lpips", "lower", "distance", 4, options=options)
+    statistic = Statistic("lpips", _options(net=net, scale=scale, rgb=rgb))
+    return Metric(statistic, "lpips", "LPIPS", "distance", 4)

@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchbench.atomic import replacing
+from benchbench.scoring.compute import Numbers
 from benchbench.scoring.protocol import Metric, Protocol
-from benchbench.scoring.score import Scores
 from benchbench.scoring.summary import Score, Summary
 
 GROUP = 1024
@@ -33,9 +33,7 @@ class Rows:
         self.horizon = horizon
         columns = [(metric.name, pa.float64()) for metric in protocol.metrics]
         text = pa.dictionary(pa.int32(), pa.string())
-        signatures = {
-            metric.name: metric.signature(protocol.version) for metric in protocol.metrics
-        }
+        signatures = {metric.name: protocol.signature(metric.name) for metric in protocol.metrics}
         self.schema = pa.schema(
             [("sequence", pa.int64()), ("id", text), ("frame", pa.int32()), *columns],
             metadata={"protocol": f"{protocol.name} v{protocol.version}", **signatures},
@@ -51,11 +49,11 @@ class Rows:
             metric.name: np.empty((GROUP, horizon)) for metric in protocol.metrics
         }
 
-    def add(self, ids: Sequence[str], scores: Scores) -> None:
-        """Appends sequences: their ids and (B, T) scores of every metric."""
+    def add(self, ids: Sequence[str], numbers: Numbers) -> None:
+        """Appends sequences: their ids and (B, T) numbers of every statistic."""
         for b, name in enumerate(ids):
-            for metric, held in self._held.items():
-                held[len(self._ids)] = scores[metric][b]
+            for metric in self.protocol.metrics:
+                self._held[metric.name][len(self._ids)] = numbers[metric.statistic][b]
             self._ids.append(name)
             if len(self._ids) == GROUP:
                 self._flush()
@@ -100,13 +98,8 @@ class Rows:
         means = [float(total) / self.sequences for total in self.sums[metric.name]]
         value, by_frame = metric.settle(means)
         return Score(
-            metric=metric.name,
-            label=metric.label,
+            column=self.protocol.column(metric.name),
             value=value,
-            unit=metric.unit,
-            better=metric.better,
-            decimals=metric.decimals,
-            signature=metric.signature(self.protocol.version),
             infinite=self.infinite[metric.name],
             by_frame=tuple(by_frame),
         )

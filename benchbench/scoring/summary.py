@@ -15,25 +15,30 @@ from typing import Any
 
 from benchbench.atomic import write_text
 from benchbench.errors import SchemaError
-from benchbench.scoring.protocol import Better
+from benchbench.scoring.measures import Better
+from benchbench.scoring.protocol import Column
 
 
 @dataclass(frozen=True)
 class Score:
     """One pooled number, with all that says how to read it."""
 
-    metric: str
-    label: str
+    column: Column
     value: float
     """Infinite where the protocol lets perfect frames poison the mean."""
-    unit: str
-    better: Better
-    decimals: int
-    signature: str
     infinite: int
     """Frames whose own score is infinite: under PSNR those of no error, as the protocol sees it."""
     by_frame: tuple[float, ...]
     """The same pooled over sequences only: one value a predicted frame."""
+
+    def plain(self) -> dict[str, Any]:
+        """Plain values, those of the column among them."""
+        return {
+            **asdict(self.column),
+            "value": self.value,
+            "infinite": self.infinite,
+            "by_frame": list(self.by_frame),
+        }
 
 
 def decimals(least: int, better: Better, values: Iterable[float]) -> int:
@@ -60,7 +65,7 @@ class Summary:
     frames: int
     """Predicted frames a sequence."""
     ids_sha256: str
-    """Of the sequences' ids in order, each followed by a newline."""
+    """SHA-256 of the sequences' ids in order, each followed by a newline."""
     scores: dict[str, Score]
     headline: tuple[str, ...]
     span: tuple[float, float] | None = (0.0, 1.0)
@@ -73,7 +78,8 @@ class Summary:
 
     def plain(self) -> dict[str, Any]:
         """Plain values as JSON has them; numbers that it has not are the text `inf` or `nan`."""
-        spelled: dict[str, Any] = _spell(asdict(self))
+        scores = {name: score.plain() for name, score in self.scores.items()}
+        spelled: dict[str, Any] = _spell({**asdict(self), "scores": scores})
         return spelled
 
 
@@ -91,13 +97,9 @@ def read_summaries(folder: Path) -> dict[str, Summary]:
     Raises:
         SchemaError: a file is not a summary.
     """
-    found: dict[str, Summary] = {}
-    for path in sorted(folder.glob("*.json")):
-        summary = read_summary(path)
-        known = found.get(summary.protocol)
-        if known is None or known.version < summary.version:
-            found[summary.protocol] = summary
-    return found
+    summaries = [read_summary(path) for path in folder.glob("*.json")]
+    summaries.sort(key=lambda summary: (summary.protocol, summary.version))
+    return {summary.protocol: summary for summary in summaries}
 
 
 def read_summary(path: Path) -> Summary:
@@ -108,7 +110,7 @@ def read_summary(path: Path) -> Summary:
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        scores = {name: _score(fields) for name, fields in data.pop("scores").items()}
+        scores = {name: _score(values) for name, values in data.pop("scores").items()}
         headline = tuple(data.pop("headline"))
         low_high = data.pop("span", (0.0, 1.0))
         span = None if low_high is None else (float(low_high[0]), float(low_high[1]))
@@ -120,9 +122,10 @@ def read_summary(path: Path) -> Summary:
         ) from error
 
 
-def _score(fields: dict[str, Any]) -> Score:
-    by_frame = tuple(float(value) for value in fields.pop("by_frame"))
-    return Score(value=float(fields.pop("value")), by_frame=by_frame, **fields)
+def _score(values: dict[str, Any]) -> Score:
+    by_frame = tuple(float(value) for value in values.pop("by_frame"))
+    value, infinite = float(values.pop("value")), values.pop("infinite")
+    return Score(Column(**values), value, infinite, by_frame)
 
 
 def _spell(value: Any) -> Any:

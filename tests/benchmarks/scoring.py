@@ -68,6 +68,7 @@ def measure(sequences: int, workers: int) -> None:
     from benchbench.dataset import Split
     from benchbench.predictor import Predictor
     from benchbench.scoring.evaluate import evaluate
+    from benchbench.scoring.stream import predicted
 
     class Noise(Predictor):
         def forward(self, context, horizon):  # type: ignore[no-untyped-def]
@@ -81,7 +82,8 @@ def measure(sequences: int, workers: int) -> None:
     asked = [protocols.get(name) for name in protocols.names() if "lpips" not in name]
     with tempfile.TemporaryDirectory() as folder:
         started, used = time.perf_counter(), time.process_time()
-        evaluate(Noise(), split, Clip(1, 64, 64, 10, 10), asked, Path(folder), workers=workers)
+        stream = predicted(Noise(), split, Clip(1, 64, 64, 10, 10))
+        evaluate(stream, asked, Path(folder), workers=workers)
         seconds, used = time.perf_counter() - started, time.process_time() - used
     print(seconds, used, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 

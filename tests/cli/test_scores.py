@@ -12,13 +12,14 @@ import yaml
 from torch import Tensor
 from typer.testing import CliRunner, Result
 
-from benchbench import protocols
+from benchbench import protocols, registry
 from benchbench.cli.scores import app
 from benchbench.clip import Clip
+from benchbench.data.download import Watch
 from benchbench.dataset import Split
 from benchbench.errors import BenchError, DataMissing, SchemaError, Unfit, UnknownName
 from benchbench.predictor import Predictor, Progress
-from benchbench.run import rescore
+from benchbench.run import load
 from benchbench.run.record import Record
 from benchbench.scoring.summary import read_summaries
 from benchbench.suite.spec import RunSpec
@@ -206,15 +207,16 @@ class Noise:
 
         return Split(clip_at, 5)
 
-    def check(self) -> None:
-        pass
+    def prepare(self, watch: Watch) -> None:
+        watch("noise", 1, 1)
 
 
 @pytest.fixture
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two finished runs and one that is not, whose models are built by a stand-in."""
     spec = RunSpec("last", 1, {}, "noise", 1, {}, None, 0)
-    monkeypatch.setattr(rescore, "load_run", lambda folder: (Last(), Noise(), spec))
+    monkeypatch.setattr(registry, "build_dataset", lambda name: Noise())
+    monkeypatch.setattr(load, "load_predictor", lambda *_: Last())
     for name in ("seed0-abc123", "seed1-abd456", "seed2-fff000"):
         folder = tmp_path / "results" / "runs" / "noise" / "last" / name
         folder.mkdir(parents=True)

@@ -11,7 +11,7 @@ import torchvision
 from benchbench import protocols
 from benchbench.clip import Clip
 from benchbench.errors import DataMissing, Unfit
-from benchbench.scoring.fitness import BACKBONES, hub_folder
+from benchbench.scoring.lpips import BACKBONES, hub_folder
 
 FACES: dict[str, Callable[..., torch.nn.Module]] = {
     "alex": torchvision.models.alexnet,

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from benchbench.run.record import Record, Store
+from benchbench.scoring.protocol import Column
 from benchbench.scoring.summary import Score, Summary, write_summary
 from benchbench.suite.plan import Plan
 from benchbench.suite.plan import plan as make_plan
@@ -39,6 +40,6 @@ def _finish(store: Store, plan: Plan, model: str, seed: int, mse: float, **field
 
 def _score(metric: str, value: float, *, version: int = 1, decimals: int = 2) -> Score:
     better = "higher" if metric in ("psnr", "ssim") else "lower"
-    return Score(
-        metric, metric.upper(), value, "unit", better, decimals, f"{metric}|v{version}", 0, (value,)
-    )
+    signature = f"{metric}|v{version}"
+    column = Column(metric, metric.upper(), "unit", better, decimals, signature)
+    return Score(column, value, 0, (value,))

@@ -19,6 +19,7 @@ from benchbench.report.leaderboard import render
 from benchbench.run.record import Record, Store
 from benchbench.scoring.evaluate import evaluate
 from benchbench.scoring.protocol import Protocol, ssim
+from benchbench.scoring.stream import predicted
 from benchbench.suite.plan import Plan
 from benchbench.suite.plan import plan as make_plan
 
@@ -47,7 +48,7 @@ def finish(
     white = Split(lambda index: torch.ones(CLIP.shape), 4)
     for run in plan.runs:
         folder = store.folder(run.spec) / "scores"
-        evaluate(Off(errors[run.model]), white, CLIP, scored[run.model], folder)
+        evaluate(predicted(Off(errors[run.model]), white, CLIP), scored[run.model], folder)
         store.write(
             run.spec, Record(run.spec.to_dict(), run.spec.key, 10, 6, 6, 0.1, 10.0, 1.0, None)
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,10 +15,13 @@ from torch import Tensor
 from benchbench import protocols
 from benchbench.errors import DataMissing
 from benchbench.predictor import Predictor
-from benchbench.run.execute import Execution, load_run
+from benchbench.registry import build_dataset
+from benchbench.run.execute import Execution
 from benchbench.run.job import Job, Settings
+from benchbench.run.load import PREDICTIONS, load_predictions, load_predictor
 from benchbench.run.record import Store
-from benchbench.run.rescore import rescore
+from benchbench.run.rescore import Rescoring, finished
+from benchbench.scoring.summary import Summary
 from benchbench.suite.plan import plan
 
 Write = Callable[..., Path]
@@ -33,31 +37,37 @@ def made(suite: Path, results: Path, *overrides: str) -> tuple[Execution, Path]:
     return run, run.folder
 
 
+def rescore(folder: Path, name: str, **how: Any) -> Summary:
+    (record,) = finished([folder]).values()
+    (summary,) = Rescoring.of(folder, record, [protocols.get(name)]).score(**how)
+    return summary
+
+
 def test_stored_predictions_are_those_that_were_scored(write_suite: Write, tmp_path: Path) -> None:
-    _, folder = made(write_suite(), tmp_path, "store_predictions=true", "test_batch=4")
-    kept = np.load(folder / "predictions.npy")
-    assert kept.shape == (6, 2, 1, 16, 16)
-    assert kept.dtype == np.float32
-    replay, dataset, _ = load_run(folder)
-    (folder / "predictions.npy").rename(folder / "aside.npy")
-    predictor, _, _ = load_run(folder)
-    frames = torch.stack([dataset.split("test")[i] for i in range(6)])
-    with torch.inference_mode():
-        again = predictor.eval()(frames[:, :3], 2)
-        assert torch.equal(replay(frames[:4, :3], 2), torch.from_numpy(kept[:4]))
-        assert torch.equal(replay(frames[4:, :3], 2), torch.from_numpy(kept[4:]))
-    np.testing.assert_allclose(again.numpy(), kept, atol=1e-6)
+    run, folder = made(write_suite(), tmp_path, "store_predictions=true", "test_batch=4")
+    file = np.load(folder / PREDICTIONS)
+    assert file.shape == (6, 2, 1, 16, 16)
+    assert file.dtype == np.float32
+    dataset = build_dataset(run.spec.dataset, **run.spec.dataset_options)
+
+    def predictions() -> Tensor:
+        stream = load_predictions(folder, run.spec, dataset, batch=4, device=CPU)
+        return torch.cat([batch.prediction for batch in stream.batches])
+
+    stored = predictions()
+    (folder / PREDICTIONS).rename(folder / "aside.npy")
+    assert torch.equal(stored, torch.from_numpy(file))
+    torch.testing.assert_close(predictions(), stored)
 
 
 def test_a_rescore_from_either_gives_the_same_and_changes_nothing(
     write_suite: Write, tmp_path: Path
 ) -> None:
-    openstl = [protocols.get("openstl")]
     scores = []
     for name, stored in (("a", "true"), ("b", "false")):
         _, folder = made(write_suite(), tmp_path / name, f"store_predictions={stored}")
         before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-        summary = rescore(folder, openstl)["openstl"]
+        summary = rescore(folder, "openstl")
         assert {path: path.read_bytes() for path in before} == before
         scores.append({name: score.value for name, score in summary.scores.items()})
     assert scores[0] == pytest.approx(scores[1], rel=1e-5)
@@ -68,34 +78,37 @@ def test_a_rescore_predicts_in_the_batches_of_the_run(
 ) -> None:
     run, folder = made(write_suite(), tmp_path, "test_batch=4")
     sizes: list[int] = []
-    forward = type(load_run(folder)[0]).forward
+    clip = build_dataset(run.spec.dataset, **run.spec.dataset_options).clip
+    model = type(load_predictor(folder, run.spec, clip))
+    forward = model.forward
 
     def watched(self: Predictor, context: Tensor, horizon: int) -> Tensor:
         sizes.append(len(context))
         return forward(self, context, horizon)
 
-    monkeypatch.setattr(type(load_run(folder)[0]), "forward", watched)
-    rescore(folder, [protocols.get("openstl")])
-    rescore(folder, [protocols.get("cms_lstm")], batch=5)
+    monkeypatch.setattr(model, "forward", watched)
+    rescore(folder, "openstl")
+    rescore(folder, "cms_lstm", batch=5)
     more = Settings(("benchbench", "predrnn"), test_batch=3)
     replace(run, job=replace(run.job, settings=more)).execute()
     assert sizes == [4, 2, 5, 1, 4, 2]
 
 
-def test_a_damaged_file_of_predictions_is_named(write_suite: Write, tmp_path: Path) -> None:
+def test_damaged_files_of_a_run_are_named(write_suite: Write, tmp_path: Path) -> None:
     _, folder = made(write_suite(), tmp_path, "store_predictions=true")
-    (folder / "predictions.npy").write_bytes(b"\x93NUMPY")
-    with pytest.raises(DataMissing, match=r"predictions\.npy: .*move it away"):
-        load_run(folder)
-
-
-def test_a_folder_that_is_no_finished_run_is_named(write_suite: Write, tmp_path: Path) -> None:
-    with pytest.raises(DataMissing, match=r"it has no spec\.yaml"):
-        load_run(tmp_path)
-    _, folder = made(write_suite(), tmp_path)
+    file = folder / PREDICTIONS
+    for content in (b"\x93NUMPY", file.read_bytes()[:-1], b""):
+        file.write_bytes(content)
+        with pytest.raises(DataMissing, match=r"predictions\.npy: .*move it away"):
+            rescore(folder, "openstl")
+    np.save(file, np.zeros((5, 2, 1, 16, 16), np.float32))
+    with pytest.raises(DataMissing, match=r"holds float32 \(5, 2, 1, 16, 16\), not float32 \(6,"):
+        rescore(folder, "openstl")
+    file.unlink()
     (folder / "checkpoint.pt").unlink()
     with pytest.raises(DataMissing, match="missing or damaged; delete the folder"):
-        load_run(folder)
+        rescore(folder, "openstl")
+    assert not list((folder / "scores").glob("*openstl*"))
 
 
 def test_a_run_killed_before_its_record_is_scored_without_training_again(

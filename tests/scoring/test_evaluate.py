@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from benchbench.errors import SchemaError, Unfit
 from benchbench.predictor import Predictor, Progress
 from benchbench.scoring import rows
 from benchbench.scoring.evaluate import evaluate
+from benchbench.scoring.stream import Stream, predicted
 from benchbench.scoring.summary import read_summaries
 
 CLIP = Clip(channels=2, height=12, width=10, context=2, horizon=3)
@@ -50,6 +52,10 @@ def split(length: int = 23, clip: Clip = CLIP) -> Split:
     return Split(clip_at, length, id_of=lambda index: f"clip-{index:03}")
 
 
+def stream(predictor: Predictor, some: Split | None = None, **how: Any) -> Stream:
+    return predicted(predictor, split() if some is None else some, CLIP, **how)
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
@@ -57,7 +63,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("scores")
-    evaluate(Fading(), split(), CLIP, ASKED, folder, batch=4)
+    evaluate(stream(Fading(), batch=4), ASKED, folder)
     return folder
 
 
@@ -65,7 +71,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_batches_and_workers_change_no_byte(
     folder: Path, tmp_path: Path, batch: int, workers: int
 ) -> None:
-    evaluate(Fading(), split(), CLIP, ASKED, tmp_path, batch=batch, workers=workers)
+    evaluate(stream(Fading(), batch=batch), ASKED, tmp_path, workers=workers)
     assert contents(tmp_path) == contents(folder)
 
 
@@ -73,13 +79,10 @@ def test_it_predicts_once_and_drops_nothing(tmp_path: Path) -> None:
     predictor = Fading().train()
     told: list[tuple[int, int]] = []
     evaluate(
-        predictor,
-        split(),
-        CLIP,
+        stream(predictor, batch=4),
         ASKED,
         tmp_path,
-        batch=4,
-        on_progress=lambda done, total: told.append((done, total)),
+        watch=lambda done, total: told.append((done, total)),
     )
     assert predictor.asked == [4, 4, 4, 4, 4, 3]
     assert predictor.training
@@ -114,7 +117,7 @@ def test_summaries_are_pooled_from_the_rows(folder: Path) -> None:
             values = table[metric.name].to_numpy().reshape(23, 3)
             assert score.value == pytest.approx(metric.pooled(values), rel=1e-12)
             assert len(score.by_frame) == 3
-            assert score.signature == protocol.signature(metric.name)
+            assert score.column == protocol.column(metric.name)
             assert score.infinite == np.isinf(values).sum()
 
 
@@ -130,7 +133,7 @@ def test_groups_of_rows_do_not_show(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rows, "GROUP", 10)
-    found = evaluate(Fading(), split(), CLIP, ASKED, tmp_path, batch=7)
+    found = evaluate(stream(Fading(), batch=7), ASKED, tmp_path)
     for name, summary in read_summaries(folder).items():
         assert found[name].ids_sha256 == summary.ids_sha256
         for metric, score in summary.scores.items():
@@ -148,7 +151,7 @@ def test_infinite_scores_survive_json(tmp_path: Path) -> None:
 
     still = Split(lambda index: torch.full(CLIP.shape, 0.1 * (index + 1)), 2)
     asked = [protocols.get("benchbench"), protocols.get("openstl")]
-    found = evaluate(Perfect(), still, CLIP, asked, tmp_path)
+    found = evaluate(stream(Perfect(), still), asked, tmp_path)
     assert found["openstl"].scores["psnr"].value == math.inf
     assert found["benchbench"].scores["psnr"].value == 100
     assert found["benchbench"].scores["psnr"].infinite == 6
@@ -168,7 +171,7 @@ def test_a_prediction_that_is_no_number_names_its_sequence_and_leaves_nothing(
             return prediction
 
     with pytest.raises(Unfit, match=r"sequence 9 \('clip-009'\), frame 2"):
-        evaluate(Broken(), split(), CLIP, ASKED, tmp_path, batch=4, workers=workers)
+        evaluate(stream(Broken(), batch=4), ASKED, tmp_path, workers=workers)
     assert not list(tmp_path.iterdir())
 
 
@@ -176,15 +179,15 @@ def test_what_cannot_be_scored_is_refused_before_predicting(tmp_path: Path) -> N
     small = Clip(channels=1, height=5, width=5, context=2, horizon=3)
     predictor = Fading()
     with pytest.raises(Unfit, match="7x7 window"):
-        evaluate(predictor, split(4, small), small, ASKED, tmp_path)
+        evaluate(predicted(predictor, split(4, small), small), ASKED, tmp_path)
     with pytest.raises(SchemaError, match="endless"):
-        evaluate(predictor, Split(split().clip_at, None), CLIP, ASKED, tmp_path)
+        stream(predictor, Split(split().clip_at, None))
     with pytest.raises(SchemaError, match="empty"):
-        evaluate(predictor, split(0), CLIP, ASKED, tmp_path)
+        stream(predictor, split(0))
     with pytest.raises(SchemaError, match="no protocol"):
-        evaluate(predictor, split(), CLIP, [], tmp_path)
+        evaluate(stream(predictor), [], tmp_path)
     with pytest.raises(SchemaError, match="expected fp32 or bf16"):
-        evaluate(predictor, split(), CLIP, ASKED, tmp_path, precision="bf61")
+        evaluate(stream(predictor, precision="bf61"), ASKED, tmp_path)
     assert predictor.asked == []
     assert not list(tmp_path.iterdir())
 
@@ -193,8 +196,8 @@ def test_true_frames_outside_0_to_1_are_refused(tmp_path: Path) -> None:
     def clip_at(index: int) -> Tensor:
         return torch.full(CLIP.shape, 0.5 * index)
 
-    with pytest.raises(Unfit, match=r"sequence 3 \('3'\): its frames hold values from 1.5 to 1.5;"):
-        evaluate(Fading(), Split(clip_at, 5), CLIP, ASKED, tmp_path, batch=2)
+    with pytest.raises(Unfit, match=r"sequence 3: its frames hold values from 1.5 to 1.5;"):
+        evaluate(stream(Fading(), Split(clip_at, 5), batch=2), ASKED, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -206,8 +209,8 @@ def test_a_predictor_may_use_its_memory_again_while_workers_score(tmp_path: Path
             given: Tensor = self.held[: len(context)].copy_(super().forward(context, horizon))
             return given
 
-    evaluate(Fading(), split(200), CLIP, ASKED, tmp_path / "a", batch=4)
-    evaluate(Frugal(), split(200), CLIP, ASKED, tmp_path / "b", batch=4, workers=2)
+    evaluate(stream(Fading(), split(200), batch=4), ASKED, tmp_path / "a")
+    evaluate(stream(Frugal(), split(200), batch=4), ASKED, tmp_path / "b", workers=2)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
 
@@ -225,7 +228,7 @@ def test_frames_of_a_wrong_shape_are_refused(tmp_path: Path) -> None:
             return super().forward(context, horizon)[:, 1:]
 
     with pytest.raises(Unfit, match="gave frames"):
-        evaluate(Short(), split(), CLIP, ASKED, tmp_path)
+        evaluate(stream(Short()), ASKED, tmp_path)
 
 
 def test_half_precision_predictions_are_scored_in_full(tmp_path: Path) -> None:
@@ -234,7 +237,7 @@ def test_half_precision_predictions_are_scored_in_full(tmp_path: Path) -> None:
             assert torch.is_autocast_enabled("cpu")
             return super().forward(context, horizon).bfloat16()
 
-    found = evaluate(Half(), split(), CLIP, ASKED, tmp_path, precision="bf16")
+    found = evaluate(stream(Half(), precision="bf16"), ASKED, tmp_path)
     assert 0 < found["benchbench"].scores["mse"].value < CLIP.channels * 120
 
 

@@ -1,0 +1,53 @@
+"""A finished run read back: its tested predictor and its test predictions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from benchbench import registry
+from benchbench.clip import Clip
+from benchbench.dataset import Dataset
+from benchbench.errors import DataMissing
+from benchbench.predictor import Predictor
+from benchbench.scoring.stream import Stream, predicted, stored
+from benchbench.suite.spec import RunSpec
+from benchbench.training import checkpoint
+
+PREDICTIONS = "predictions.npy"
+"""In a run's folder where the suite stores them: (N, horizon, C, H, W), float32, unclipped."""
+
+
+def load_predictor(folder: Path, spec: RunSpec, clip: Clip) -> Predictor:
+    """The tested predictor of a finished run, on the CPU.
+
+    Raises:
+        DataMissing: its weights are missing or damaged.
+    """
+    predictor = registry.build_model(spec.model, clip, **spec.model_options)
+    state = checkpoint.load(folder, device=torch.device("cpu"))
+    if state is None or "optimizer" in state:
+        raise DataMissing(
+            f"{folder}: the weights of this finished run in {checkpoint.NAME} are missing or "
+            "damaged; delete the folder, then run its suite again"
+        )
+    predictor.load_state_dict(state["model"])
+    return predictor
+
+
+def load_predictions(
+    folder: Path, spec: RunSpec, dataset: Dataset, *, batch: int, device: torch.device
+) -> Stream:
+    """The test predictions of a finished run: those it stored, or else made again.
+
+    Raises:
+        DataMissing: its stored predictions or its weights are damaged.
+    """
+    split = dataset.split("test")
+    if (file := folder / PREDICTIONS).exists():
+        return stored(file, split, dataset.clip, batch=batch)
+    predictor = load_predictor(folder, spec, dataset.clip).to(device)
+    return predicted(
+        predictor, split, dataset.clip, batch=batch, device=device, precision=spec.precision
+    )
