@@ -5,41 +5,45 @@ A clip is (T, C, H, W), float32 in [0, 1]: the context frames, then the frames t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from benchbench.clip import Clip
+from benchbench.errors import DataMissing
 from benchbench.folder import data_folder as data_folder
 
 if TYPE_CHECKING:
-    from benchbench.data.download import DataFile
+    from benchbench.data.download import DataFile, Watch
 
 SplitName = Literal["train", "val", "test"]
+SPLITS: tuple[SplitName, ...] = get_args(SplitName)
+
+SHOWN = 10
+"""At most this many missing or wrong files are told at once."""
 
 
-class Split(torch.utils.data.Dataset[Tensor]):
+class Split(torch.utils.data.Dataset[Tensor], ABC):
     """Clips by index; the same index gives the same clip in every process.
 
-    Args:
-        clip_at: index to (T, C, H, W), float32 in [0, 1]; a pure function of the index.
-        length: how many clips there are; None for training sets that never repeat a clip, whose
-            index may be any non-negative integer.
-        id_of: index to the name of the clip, as stored beside its scores.
+    Cheap to pickle: files are opened where a clip is read.
     """
 
-    def __init__(
-        self,
-        clip_at: Callable[[int], Tensor],
-        length: int | None,
-        *,
-        id_of: Callable[[int], str] = str,
-    ) -> None:
-        self.clip_at = clip_at
-        self.length = length
-        self.id_of = id_of
+    length: int | None
+    """How many clips there are; None for training sets that never repeat a clip, whose index may
+    be any non-negative integer."""
+
+    @abstractmethod
+    def clip(self, index: int) -> Tensor:
+        """The clip of an index, (T, C, H, W), float32 in [0, 1]; a pure function of the index."""
+
+    @abstractmethod
+    def name(self, index: int) -> str:
+        """The name under which a clip's scores are stored; no other clip of the dataset has it."""
 
     def __len__(self) -> int:
         if self.length is None:
@@ -49,41 +53,79 @@ class Split(torch.utils.data.Dataset[Tensor]):
     def __getitem__(self, index: int) -> Tensor:
         if self.length is not None and not 0 <= index < self.length:
             raise IndexError(index)
-        return self.clip_at(index)
+        return self.clip(index)
 
 
-class Dataset(Protocol):
-    """A named source of clips with three splits that share nothing."""
+class Dataset(ABC):
+    """A source of clips with three splits that share nothing.
 
-    @property
-    def clip(self) -> Clip:
-        """The shape of every clip."""
+    To be written are `clip`, `split` and `files`; `unpack` and `notes` where they are needed.
+    """
 
+    clip: Clip
+    """The shape of every clip."""
+
+    @abstractmethod
     def split(self, name: SplitName) -> Split:
-        """The clips of one split; cheap to pickle, files are opened where they are read."""
+        """The clips of one split of a prepared dataset."""
 
-    def prepare(self, watch: Callable[[str, int, int], None] = ..., /) -> None:
-        """Downloads or generates what is missing, once; safe to repeat and to run twice at once.
+    @abstractmethod
+    def files(self) -> Sequence[DataFile]:
+        """All the files that the clips are read from; none where they are computed."""
 
-        `watch` is told how it goes on: name of the file, bytes so far, bytes in all or 0.
+    def unpack(self) -> None:  # noqa: B027  (most datasets have nothing to unpack)
+        """Makes the files, once they are there, ready to be read; safe to repeat.
 
         Raises:
-            DataMissing: a file cannot be had; the message says what to put where.
+            DataMissing: what they hold does not fit.
         """
+
+    def notes(self) -> dict[str, Any]:
+        """Further facts that decide the numbers, such as fitted extremes, for the passport."""
+        return {}
 
     def check(self) -> None:
         """Looks, without downloading, whether `prepare` can succeed offline or has; quick.
 
         Raises:
-            DataMissing: a file is absent and has no download, or is not the one expected.
+            DataMissing: with one line for each file that is absent and has no download, or is not
+                the one expected.
         """
+        _all(file.check for file in self.files())
 
-    def files(self) -> Sequence[DataFile]:
-        """All the files that it reads."""
+    def prepare(self, watch: Watch = lambda *_: None) -> None:
+        """Downloads and unpacks what is missing, once; safe to repeat and to run twice at once.
 
-    def fingerprint(self) -> dict[str, Any]:
-        """Its passport: what the numbers depend on, as JSON holds it; see `passport.py`.
+        Args:
+            watch: told how a download goes on: name of the file, bytes so far, bytes in all or 0.
 
         Raises:
-            DataMissing: it is not prepared.
+            DataMissing: with one line for each file that cannot be had; it says what to put where.
         """
+        self.check()
+        _all(partial(file.prepare, watch) for file in self.files())
+        self.unpack()
+
+
+def prepare(datasets: Iterable[Dataset], watch: Watch = lambda *_: None) -> None:
+    """Prepares every dataset; all that cannot be had is told at once.
+
+    Raises:
+        DataMissing: with the messages of each dataset.
+    """
+    _all(partial(dataset.prepare, watch) for dataset in datasets)
+
+
+def _all(actions: Iterable[Callable[[], None]]) -> None:
+    """Does every action, then raises what was missing in one message."""
+    faults: list[str] = []
+    for action in actions:
+        try:
+            action()
+        except DataMissing as error:
+            if str(error) not in faults:
+                faults.append(str(error))
+    if len(faults) > SHOWN:
+        faults[SHOWN:] = [f"and {len(faults) - SHOWN} more"]
+    if faults:
+        raise DataMissing("\n".join(faults))

@@ -1,7 +1,8 @@
 """Names to builders: the files of `models/` and `datasets/`, the executors, and entry points.
 
 A model is a function `(clip, *, options) -> Predictor` under `@register_model("name")`; a dataset
-is a function `(*, options) -> Dataset` under `@register_dataset("name")`, an executor a function
+is a function `(*, options) -> Dataset`, or a keyword-only dataclass whose fields are the options,
+under `@register_dataset("name")`, an executor a function
 `(plan, terms, *, options) -> Executor` under `@register_executor("name")`. The signature is the
 schema of the options, the first docstring line of the module is the citation.
 
@@ -46,7 +47,7 @@ class Entry(Generic[F]):
     @property
     def file(self) -> str:
         """The file that holds the builder."""
-        return self.build.__code__.co_filename
+        return inspect.getfile(self.build)
 
     @property
     def options(self) -> dict[str, inspect.Parameter]:

@@ -19,7 +19,7 @@ from benchbench.dataset import data_folder
 from benchbench.errors import DataMissing
 
 IDX_IMAGES = 0x00000803
-WANTED_IDX = "expected an idx3 file of square uint8 images"
+EXPECTED_IDX = "expected an idx3 file of square uint8 images"
 
 
 def inspect_idx(path: Path, *, md5: str | None = None) -> None:
@@ -32,11 +32,11 @@ def inspect_idx(path: Path, *, md5: str | None = None) -> None:
         DataMissing: it does not.
     """
     content = _idx_content(path)
-    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    actual = hashlib.md5(content, usedforsecurity=False).hexdigest()
     _parse_idx(path, content)
-    if md5 is not None and found != md5:
+    if md5 is not None and actual != md5:
         raise DataMissing(
-            f"{path}: the md5 of its unpacked content is {found}, of the published one {md5}; "
+            f"{path}: the md5 of its unpacked content is {actual}, of the published one {md5}; "
             "delete it and prepare again"
         )
 
@@ -52,26 +52,24 @@ def idx_images(path: Path) -> NDArray[np.uint8]:
 
 
 def _idx_content(path: Path) -> bytes:
-    wanted = WANTED_IDX
     try:
         with path.open("rb") as raw:
             packed = raw.read(2) == b"\x1f\x8b"
         return gzip.decompress(path.read_bytes()) if packed else path.read_bytes()
     except FileNotFoundError:
-        raise DataMissing(f"{path}: no such file; {wanted}") from None
+        raise DataMissing(f"{path}: no such file; {EXPECTED_IDX}") from None
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataMissing(f"{path}: truncated or damaged ({error}); {wanted}") from None
+        raise DataMissing(f"{path}: truncated or damaged ({error}); {EXPECTED_IDX}") from None
 
 
 def _parse_idx(path: Path, content: bytes) -> NDArray[np.uint8]:
-    wanted = WANTED_IDX
     if len(content) < 16:
-        raise DataMissing(f"{path}: only {len(content)} bytes; {wanted}")
+        raise DataMissing(f"{path}: only {len(content)} bytes; {EXPECTED_IDX}")
     magic, count, rows, columns = struct.unpack(">4I", content[:16])
     if magic != IDX_IMAGES:
-        raise DataMissing(f"{path}: starts with {magic:#010x}; {wanted} ({IDX_IMAGES:#010x})")
+        raise DataMissing(f"{path}: starts with {magic:#010x}; {EXPECTED_IDX} ({IDX_IMAGES:#010x})")
     if rows != columns or not rows or not count:
-        raise DataMissing(f"{path}: {count} images of {rows}x{columns}; {wanted}")
+        raise DataMissing(f"{path}: {count} images of {rows}x{columns}; {EXPECTED_IDX}")
     if len(content) != 16 + count * rows * columns:
         raise DataMissing(
             f"{path}: {len(content)} bytes, truncated or too long; its header announces "
@@ -123,8 +121,15 @@ def inspect_npy(path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 @functools.lru_cache(maxsize=64)
 def mapped(path: Path) -> NDArray[Any]:
-    """An npy file, mapped into memory and read where it is looked at."""
-    array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    """An npy file, mapped into memory and read where it is looked at.
+
+    Raises:
+        DataMissing: it is not there.
+    """
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise DataMissing(f"{path}: no such file; prepare the dataset first") from None
     return array
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchbench.clip import Clip
-from benchbench.dataset import SplitName
+from benchbench.dataset import Split, SplitName
 from benchbench.errors import OptionError
 
 GENERATOR = 1
@@ -93,31 +93,24 @@ def compose(images: Images, chosen: Sequence[Draw], frames: int, size: int) -> I
 
 
 @dataclass(frozen=True)
-class Bouncing:
-    """Index to clip, for a Split; small to pickle, since the images are loaded where needed."""
+class Bouncing(Split):
+    """Clips generated from images; small to pickle, since the images are loaded where needed."""
 
     images: Callable[[], Images]
-    """Gives the digits of this split, (N, extent, extent) in 0..255; kept by whoever loads."""
+    """Gives the images of this split, (N, extent, extent) in 0..255; kept by whoever loads."""
     split: SplitName
+    length: int | None
     seed: int
     digits: int
-    clip: Clip
+    shape: Clip
 
-    def __call__(self, index: int) -> Tensor:
+    def clip(self, index: int) -> Tensor:
         images = self.images()
         chosen = draws(self.seed, self.split, index, self.digits, len(images))
-        frames = compose(images, chosen, self.clip.frames, self.clip.height)
+        frames = compose(images, chosen, self.shape.frames, self.shape.height)
         return torch.from_numpy(frames).unsqueeze(1).to(torch.float32).div_(255)
 
-
-@dataclass(frozen=True)
-class Naming:
-    """Index to id, for a Split of generated clips."""
-
-    split: SplitName
-    seed: int
-
-    def __call__(self, index: int) -> str:
+    def name(self, index: int) -> str:
         return f"{self.split}-seed{self.seed}-{index}"
 
 

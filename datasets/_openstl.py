@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchbench.clip import Clip
-from benchbench.data.download import DataFile, Watch, silent
-from benchbench.data.passport import fingerprint
-from benchbench.dataset import Split, SplitName, data_folder
+from benchbench.data.download import DataFile
+from benchbench.dataset import Dataset, Split, SplitName, data_folder
 from benchbench.errors import DataMissing, OptionError
 
 from ._arrays import inspect_npz, mapped, unpack, unpacked
@@ -28,14 +27,13 @@ Stored = Literal["oldest_first", "newest_first", "unknown"]
 
 
 @dataclass(frozen=True)
-class OpenSTLTaxiBJ:
+class OpenSTLTaxiBJ(Dataset):
     """OpenSTL's file; no checksum was published, so it is trusted when first seen."""
 
     clip: Clip
     order: Literal["forward", "as_published"]
     val: int
     test: int | None
-    version: int
 
     def __post_init__(self) -> None:
         for name, frames in (("context", self.clip.context), ("horizon", self.clip.horizon)):
@@ -73,19 +71,12 @@ class OpenSTLTaxiBJ:
         if shapes["X_train"][0] <= self.val + self.clip.frames:
             raise DataMissing(f"{path}: {shapes['X_train'][0]} training clips; val is {self.val}")
 
-    def check(self) -> None:
-        """Looks at the form of the file, if it is there."""
-        for file in self.files():
-            file.check()
-
-    def prepare(self, watch: Watch = silent, /) -> None:
-        """Downloads and unpacks.
+    def unpack(self) -> None:
+        """Unpacks the arrays, so that they can be mapped.
 
         Raises:
-            DataMissing: it cannot be had, or which way time runs in it cannot be told.
+            DataMissing: which way time runs in them cannot be told.
         """
-        for file in self.files():
-            file.prepare(watch)
         for key in KEYS:
             unpack(self._path, key)
         if self.order == "forward":
@@ -105,8 +96,7 @@ class OpenSTLTaxiBJ:
         elif name == "val":
             first, length = total - self.val, self.val
         turn = self.order == "forward" and self._must_turn()
-        clip_at = Halves(self._path, part, first, turn)
-        return Split(clip_at, length, id_of=Named(f"{part}", first))
+        return Halves(self._path, part, first, length, turn)
 
     def _array(self, key: str) -> NDArray[np.float32]:
         return mapped(unpacked(self._path, key))
@@ -124,10 +114,9 @@ class OpenSTLTaxiBJ:
             )
         return stored == "newest_first"
 
-    def fingerprint(self) -> dict[str, Any]:
-        """Its passport."""
-        notes = {"order": self.order, "stored": self.stored(), "source": "openstl"}
-        return fingerprint("taxibj", self.version, self, files=self.files(), notes=notes)
+    def notes(self) -> dict[str, Any]:
+        """Which way time runs in the clips and in the file."""
+        return {"order": self.order, "stored": self.stored(), "source": "openstl"}
 
 
 def stored_order(context: NDArray[np.float32], target: NDArray[np.float32]) -> Stored:
@@ -151,15 +140,16 @@ def stored_order(context: NDArray[np.float32], target: NDArray[np.float32]) -> S
 
 
 @dataclass(frozen=True)
-class Halves:
-    """Index to clip; the file's [-1, 1] becomes [0, 1]."""
+class Halves(Split):
+    """Clips of the file, each in two halves; its [-1, 1] becomes [0, 1]."""
 
     path: Path
     part: Literal["train", "test"]
     first: int
+    length: int
     turn: bool
 
-    def __call__(self, index: int) -> Tensor:
+    def clip(self, index: int) -> Tensor:
         halves = [
             mapped(unpacked(self.path, f"{half}_{self.part}"))[self.first + index]
             for half in ("X", "Y")
@@ -169,13 +159,5 @@ class Halves:
             frames = frames[::-1].copy()
         return torch.from_numpy(np.clip(frames, 0, 1))
 
-
-@dataclass(frozen=True)
-class Named:
-    """Index to id."""
-
-    part: str
-    first: int
-
-    def __call__(self, index: int) -> str:
+    def name(self, index: int) -> str:
         return f"openstl-{self.part}-{self.first + index}"

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageSequence
 
 from benchbench.atomic import replacing
 from benchbench.dataset import data_folder
@@ -55,15 +56,15 @@ def places_in(path: Path) -> list[Place]:
     """
     if not path.exists():
         raise DataMissing(f"{path}: no such file or folder; give 'path' where your clips lie")
-    known = f"{', '.join(SUFFIXES)}, or folders of images"
+    kinds = f"{', '.join(SUFFIXES)}, or folders of images"
     if path.is_file():
         if path.suffix.lower() not in SUFFIXES:
-            raise DataMissing(f"{path}: '{path.suffix}' is not known; expected {known}")
+            raise DataMissing(f"{path}: '{path.suffix}' is not known; expected {kinds}")
         return [Place(path, SUFFIXES[path.suffix.lower()], path.name)]
-    found = list(_walk(path, path))
-    if not found:
-        raise DataMissing(f"{path}: holds no clips; expected files {known}")
-    return sorted(found, key=lambda place: place.name)
+    places = list(_walk(path, path))
+    if not places:
+        raise DataMissing(f"{path}: holds no clips; expected files {kinds}")
+    return sorted(places, key=lambda place: place.name)
 
 
 def _walk(folder: Path, root: Path) -> Iterator[Place]:
@@ -117,7 +118,7 @@ def make_ready(place: Place, reading: Reading) -> None:
     if place.kind == "h5":
         array = _read_h5(place.path, reading.key)
     else:
-        array = np.stack(list(_decoded(place, reading)))
+        array = np.stack(list(_decode(place, reading)))
     with replacing(to) as temporary, temporary.open("wb") as file:
         np.save(file, array)
 
@@ -135,42 +136,45 @@ def _read_h5(path: Path, key: str | None) -> NDArray[Any]:
     try:
         with h5py.File(path, "r") as file:
             keys = [name for name in file if isinstance(file[name], h5py.Dataset)]
-            wanted = key or (keys[0] if len(keys) == 1 else None)
-            if wanted is None:
+            if key is None and len(keys) != 1:
                 raise DataMissing(f"{path}: holds {', '.join(keys)}; name one as 'key'")
-            if wanted not in keys:
-                raise DataMissing(f"{path}: holds no '{wanted}' but {', '.join(keys)}")
-            array: NDArray[Any] = file[wanted][:]
+            if key is not None and key not in keys:
+                raise DataMissing(f"{path}: holds no '{key}' but {', '.join(keys)}")
+            array: NDArray[Any] = file[key or keys[0]][:]
             return array
     except OSError as error:
         raise DataMissing(f"{path}: truncated or no HDF5 file ({error})") from None
 
 
-def _decoded(place: Place, reading: Reading) -> Iterator[NDArray[np.uint8]]:
+def _decode(place: Place, reading: Reading) -> Iterator[NDArray[np.uint8]]:
     """Frames (C, H, W) of a video or a folder of images."""
-    import imageio.v3 as iio
-
     try:
-        if place.kind == "video":
-            plugin = "pillow" if place.path.suffix.lower() == ".gif" else "pyav"
-            for frame in iio.imiter(place.path, plugin=plugin):
-                yield _fitted(frame, reading, place.path)
-        else:
+        if place.kind == "images":
             for path in place.images():
-                yield _fitted(iio.imread(path), reading, path)
+                with Image.open(path) as image:
+                    yield _fit(image, reading, path)
+        elif place.path.suffix.lower() == ".gif":
+            with Image.open(place.path) as animation:
+                for picture in ImageSequence.Iterator(animation):
+                    yield _fit(picture, reading, place.path)
+        else:
+            import av
+
+            with av.open(place.path) as container:
+                for frame in container.decode(video=0):
+                    rgb = frame.to_ndarray(format="rgb24")
+                    yield _fit(Image.fromarray(rgb), reading, place.path)
     except DataMissing:
         raise
     except (OSError, ValueError) as error:  # PyAV's errors are one of the two
         raise DataMissing(f"{place.path}: cannot be read ({error})") from None
 
 
-def _fitted(frame: NDArray[Any], reading: Reading, path: Path) -> NDArray[np.uint8]:
-    from PIL import Image
-
+def _fit(image: Image.Image, reading: Reading, path: Path) -> NDArray[np.uint8]:
     channels, height, width = reading.frame
-    if frame.dtype != np.uint8:
-        raise DataMissing(f"{path}: expected images of 8 bits, not {frame.dtype}")
-    image = Image.fromarray(frame).convert("L" if channels == 1 else "RGB")
+    if image.mode[0] in "IF":  # I, I;16, F: more than 8 bits a channel
+        raise DataMissing(f"{path}: expected images of 8 bits, not of Pillow's mode {image.mode}")
+    image = image.convert("L" if channels == 1 else "RGB")
     if image.size != (width, height):
         if not reading.resize:
             raise DataMissing(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchbench.clip import Clip
+from benchbench.dataset import Split
 from benchbench.errors import DataMissing
 
 from ._arrays import inspect_npy, inspect_npz, mapped, unpacked
@@ -20,26 +21,19 @@ FRAMES, EXTENT = 20, 64
 
 
 @dataclass(frozen=True)
-class Numbered:
-    """Index to id, for a Split of a file's clips."""
-
-    stem: str
-    first: int = 0
-
-    def __call__(self, index: int) -> str:
-        return f"{self.stem}-{self.first + index}"
-
-
-@dataclass(frozen=True)
-class TimeMajor:
-    """Index to clip of a (20, N, 64, 64) file of values in 0..255."""
+class TimeMajor(Split):
+    """Clips of a (20, N, 64, 64) file of values in 0..255."""
 
     path: Path
+    length: int
     frames: int
 
-    def __call__(self, index: int) -> Tensor:
+    def clip(self, index: int) -> Tensor:
         frames = mapped(self.path)[: self.frames, index].astype(np.float32)
         return torch.from_numpy(frames).unsqueeze(1).div_(255)
+
+    def name(self, index: int) -> str:
+        return f"{self.path.stem}-{index}"
 
 
 def inspect_sequences(path: Path, *, count: int) -> None:
@@ -57,8 +51,8 @@ def inspect_sequences(path: Path, *, count: int) -> None:
 
 
 @dataclass(frozen=True)
-class Slices:
-    """Index to clip of an npz file of the PredRNN project.
+class Slices(Split):
+    """Clips of an npz file of the PredRNN project, from its number `first` on.
 
     `clips` is (2, N, 2): start and length of the input, then of the output, in `input_raw_data`
     (frames, C, H, W), or for the output in `output_raw_data` where there is one.
@@ -66,9 +60,10 @@ class Slices:
 
     path: Path
     first: int
-    clip: Clip
+    length: int
+    frames: int
 
-    def __call__(self, index: int) -> Tensor:
+    def clip(self, index: int) -> Tensor:
         spans = mapped(unpacked(self.path, "clips"))[:, self.first + index].tolist()
         inputs = mapped(unpacked(self.path, "input_raw_data"))
         other = unpacked(self.path, "output_raw_data")
@@ -77,8 +72,11 @@ class Slices:
             raw[start : start + length]
             for (start, length), raw in zip(spans, (inputs, outputs), strict=True)
         ]
-        frames = np.concatenate(parts)[: self.clip.frames]
+        frames = np.concatenate(parts)[: self.frames]
         return torch.from_numpy(frames.astype(np.float32))
+
+    def name(self, index: int) -> str:
+        return f"{self.path.stem}-{self.first + index}"
 
 
 def inspect_clips(path: Path, *, clip: Clip) -> None:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchbench.dataset import Split
 from benchbench.errors import DataMissing
 
 from ._arrays import mapped
@@ -45,21 +46,21 @@ class Window:
     start: int
 
 
-def scale_of(dtype: np.dtype[Any], given: tuple[float, float] | None) -> tuple[float, float]:
-    """The values that become 0 and 1."""
-    if given is not None:
-        return given
+def scale_of(dtype: np.dtype[Any], values: tuple[float, float] | None) -> tuple[float, float]:
+    """The values that become 0 and 1: those of the option, or what the type of an array says."""
+    if values is not None:
+        return values
     return (0.0, 255.0) if dtype == np.uint8 else (0.0, 1.0)
 
 
-def check_range(path: Path, given: tuple[float, float] | None) -> None:
-    """Reads a whole array.
+def check_range(path: Path, values: tuple[float, float] | None) -> None:
+    """Asks that all of an array be in its range; reads the whole of it.
 
     Raises:
         DataMissing: a value is not a number, or outside the range.
     """
     array = mapped(path)
-    low, high = scale_of(array.dtype, given)
+    low, high = scale_of(array.dtype, values)
     if array.dtype == np.uint8 and (low, high) == (0.0, 255.0):
         return
     least, greatest = float(array.min()), float(array.max())
@@ -71,27 +72,21 @@ def check_range(path: Path, given: tuple[float, float] | None) -> None:
 
 
 @dataclass(frozen=True)
-class Cut:
-    """Index to clip, for a Split."""
+class RecordingWindows(Split):
+    """Clips that are windows of recordings, named by the recording and the first frame."""
 
     windows: tuple[Window, ...]
+    length: int
     frames: int
     values: tuple[float, float] | None
 
-    def __call__(self, index: int) -> Tensor:
+    def clip(self, index: int) -> Tensor:
         window = self.windows[index]
         frames = window.recording.read(window.start, window.start + self.frames)
         low, high = scale_of(frames.dtype, self.values)
         scaled = (frames.astype(np.float32) - np.float32(low)) / np.float32(high - low)
         return torch.from_numpy(np.ascontiguousarray(np.clip(scaled, 0, 1)))
 
-
-@dataclass(frozen=True)
-class Cuts:
-    """Index to id: the recording's name and the first frame."""
-
-    windows: tuple[Window, ...]
-
-    def __call__(self, index: int) -> str:
+    def name(self, index: int) -> str:
         window = self.windows[index]
         return f"{window.recording.name}@{window.start}"

@@ -1,15 +1,14 @@
 """E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI, 1998; set in motion.
 
-Real handwritten digits, nothing to download: the 1,797 images of 8x8 pixels that scikit-learn
-ships, enlarged, move and bounce as in Moving MNIST.
+Real handwritten digits, nothing to download: 1,797 images of 8x8 pixels (`digits.csv.gz`, see
+`digits.md`), enlarged, move and bounce as in Moving MNIST.
 """
 
 from __future__ import annotations
 
 import functools
 import gzip
-import importlib.util
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,37 +16,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchbench.clip import Clip
-from benchbench.data.download import DataFile, Watch, silent
-from benchbench.data.passport import fingerprint
+from benchbench.data.download import DataFile
 from benchbench.dataset import Dataset, Split, SplitName
-from benchbench.errors import DataMissing
 from benchbench.options import Count
 from benchbench.registry import register_dataset
 
-from ._bouncing import GENERATOR, STREAMS, Bouncing, Images, Naming, check_options
+from ._bouncing import GENERATOR, STREAMS, Bouncing, Images, check_options
 
 SIDE, COUNT = 8, 1797
 PARTS: dict[SplitName, float] = {"train": 0.8, "val": 0.1, "test": 0.1}
 """How the images of each digit are shared out; no image is in two splits."""
+DIGITS = DataFile(
+    Path(__file__).with_name("digits.csv.gz"),
+    digest="sha256:09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22",
+    advice="install benchbench anew",
+)
 
 
-VERSION = 1
-
-
-@register_dataset("moving_digits", version=VERSION)
-def moving_digits(
-    *,
-    size: Count = 64,
-    digits: Count = 2,
-    digit_size: Count | None = None,
-    context: Count = 10,
-    horizon: Count = 10,
-    train: Count | None = None,
-    val: Count = 500,
-    test: Count = 1000,
-    seed: int = 0,
-) -> Dataset:
-    """Digits that move straight and bounce off the borders.
+@register_dataset("moving_digits", version=1)
+@dataclass(kw_only=True)
+class MovingDigits(Dataset):
+    """Digits that move straight and bounce off the borders; the fields are the options.
 
     Args:
         size: side of the square frames, pixels.
@@ -60,78 +49,51 @@ def moving_digits(
         test: clips of the test set.
         seed: of the generator.
     """
-    extent = max(SIDE, round(size * 7 / 16)) if digit_size is None else digit_size
-    check_options(size=size, digit_size=extent, smallest=SIDE, seed=seed)
-    clip = Clip(1, size, size, context, horizon)
-    return MovingDigits(clip, digits, extent, train, val, test, seed)
 
+    clip: Clip = field(init=False)
+    size: Count = 64
+    digits: Count = 2
+    digit_size: Count | None = None
+    context: Count = 10
+    horizon: Count = 10
+    train: Count | None = None
+    val: Count = 500
+    test: Count = 1000
+    seed: int = 0
 
-@dataclass(frozen=True)
-class MovingDigits:
-    """The dataset of one choice of options."""
+    def __post_init__(self) -> None:
+        check_options(
+            size=self.size,
+            digit_size=self.extent,
+            smallest=SIDE,
+            seed=self.seed,
+        )
+        self.clip = Clip(1, self.size, self.size, self.context, self.horizon)
 
-    clip: Clip
-    digits: int
-    digit_size: int
-    train: int | None
-    val: int
-    test: int
-    seed: int
+    @property
+    def extent(self) -> int:
+        """The side of a digit, pixels."""
+        return max(SIDE, round(self.size * 7 / 16)) if self.digit_size is None else self.digit_size
 
     def split(self, name: SplitName) -> Split:
         """Generated clips; only training may be endless."""
-        images = functools.partial(images_of, name, self.digit_size)
-        clip_at = Bouncing(images, name, self.seed, self.digits, self.clip)
-        length: int | None = getattr(self, name)
-        return Split(clip_at, length, id_of=Naming(name, self.seed))
-
-    def prepare(self, _watch: Watch = silent, /) -> None:
-        """Nothing to do: the digits come with scikit-learn."""
-        self.check()
-
-    def check(self) -> None:
-        """Looks for the file of digits.
-
-        Raises:
-            DataMissing: scikit-learn lacks it.
-        """
-        digits_file()
+        images = functools.partial(enlarged_digits, name, self.extent)
+        return Bouncing(images, name, getattr(self, name), self.seed, self.digits, self.clip)
 
     def files(self) -> tuple[DataFile, ...]:
-        """The file of digits."""
-        return (DataFile(digits_file()),)
+        """The file of digits, which is shipped with this one."""
+        return (DIGITS,)
 
-    def fingerprint(self) -> dict[str, Any]:
-        """Its passport."""
-        return fingerprint("moving_digits", VERSION, self, files=self.files(), generator=GENERATOR)
-
-
-def digits_file() -> Path:
-    """Where scikit-learn keeps its digits; found without importing it, which takes seconds.
-
-    Raises:
-        DataMissing: it is not there.
-    """
-    spec = importlib.util.find_spec("sklearn")
-    if spec is None or spec.origin is None:
-        raise DataMissing("moving_digits: scikit-learn is not installed; install scikit-learn")
-    file = Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz"
-    if not file.is_file():
-        raise DataMissing(f"{file}: no such file; install scikit-learn anew")
-    return file
+    def notes(self) -> dict[str, Any]:
+        """The generator's version."""
+        return {"generator": GENERATOR}
 
 
 @functools.cache
 def small_digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """The images, (1797, 8, 8) in [0, 1], and which digit each one is."""
-    file = digits_file()
-    with gzip.open(file, "rt", encoding="ascii") as text:
+    with gzip.open(DIGITS.path, "rt", encoding="ascii") as text:
         table = np.loadtxt(text, delimiter=",")
-    if table.shape != (COUNT, SIDE * SIDE + 1):
-        raise DataMissing(
-            f"{file}: expected {COUNT} rows of {SIDE * SIDE + 1} numbers, not {table.shape}; "
-            "install scikit-learn anew"
-        )
     return table[:, :-1].reshape(-1, SIDE, SIDE) / 16, table[:, -1].astype(np.int64)
 
 
@@ -150,7 +112,7 @@ def members(split: SplitName) -> NDArray[np.int64]:
 
 
 @functools.lru_cache(maxsize=8)
-def images_of(split: SplitName, extent: int) -> Images:
+def enlarged_digits(split: SplitName, extent: int) -> Images:
     """The digits of a split, enlarged to `extent` pixels, in 0..255.
 
     One dark pixel is put around each first, so that no stroke ends at a hard edge. The cubic

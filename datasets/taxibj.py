@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchbench.clip import Clip
-from benchbench.data.download import DataFile, Watch, silent
-from benchbench.data.passport import fingerprint
+from benchbench.data.download import DataFile
 from benchbench.dataset import Dataset, Split, SplitName, data_folder
 from benchbench.errors import DataMissing, OptionError
 from benchbench.options import Count
@@ -43,7 +42,6 @@ from ._taxibj import (
     window_starts,
 )
 
-VERSION = 1
 YEARS = ("BJ13", "BJ14", "BJ15", "BJ16")
 WHERE = (
     "get them from https://1drv.ms/f/s!Akh6N7xv3uVmhOhDKwx3bm5zpHkDOQ (TaxiBJ of the DeepST "
@@ -51,7 +49,7 @@ WHERE = (
 )
 
 
-@register_dataset("taxibj", version=VERSION)
+@register_dataset("taxibj", version=1)
 def taxibj(
     *,
     context: Count = 4,
@@ -78,7 +76,7 @@ def taxibj(
     if source == "openstl":
         if counting != "published":
             raise OptionError(counting="OpenSTL's file has its windows cut; leave it out")
-        return OpenSTLTaxiBJ(clip, order, val, test, VERSION)
+        return OpenSTLTaxiBJ(clip, order, val, test)
     return TaxiBJ(clip, order, counting, val, 1344 if test is None else test)
 
 
@@ -112,7 +110,7 @@ def share(starts: Whole, length: int, val: int, test: int) -> Spans:
 
 
 @dataclass(frozen=True)
-class TaxiBJ:
+class TaxiBJ(Dataset):
     """The raw files under one choice of options."""
 
     clip: Clip
@@ -126,10 +124,16 @@ class TaxiBJ:
         years = load_years(self._paths())
         starts: Whole = getattr(self.spans(years), name)
         low, high = extremes(years.frames, self.test)
-        frames = prepared_folder(self._paths()) / "frames.npy"
-        backwards = self.order == "as_published"
-        clip_at = Windows(frames, starts, self.clip.frames, low, high, backwards)
-        return Split(clip_at, len(starts), id_of=Dates(np.asarray(years.slots[starts])))
+        return TaxiWindows(
+            prepared_folder(self._paths()) / "frames.npy",
+            starts,
+            np.asarray(years.slots[starts]),
+            length=len(starts),
+            frames=self.clip.frames,
+            low=low,
+            high=high,
+            backwards=self.order == "as_published",
+        )
 
     def spans(self, years: Years) -> Spans:
         """Which windows each split has."""
@@ -141,7 +145,7 @@ class TaxiBJ:
         return tuple(file.path for file in self.files())
 
     def files(self) -> tuple[DataFile, ...]:
-        """One a year."""
+        """The four raw files, one a year."""
         frame = (self.clip.channels, self.clip.height, self.clip.width)
         look = functools.partial(inspect_h5, frame=frame)
         folder = data_folder() / "taxibj"
@@ -149,41 +153,26 @@ class TaxiBJ:
         return tuple(DataFile(folder / name, advice=WHERE, inspect=look) for name in names)
 
     def check(self) -> None:
-        """Looks at the form of the files.
+        """Looks at the form of the files; names all that are absent in one line."""
+        if absent := [file.path for file in self.files() if not file.path.exists()]:
+            names = ", ".join(path.name for path in absent)
+            raise DataMissing(f"{absent[0].parent}: no {names}; {WHERE}")
+        super().check()
 
-        Raises:
-            DataMissing: naming all that are absent or wrong.
-        """
-        missing = [file.path.name for file in self.files() if not file.path.exists()]
-        faults = []
-        if missing:
-            faults.append(f"{data_folder() / 'taxibj'}: no {', '.join(missing)}; {WHERE}")
-        for file in self.files():
-            if file.path.name not in missing:
-                try:
-                    file.check()
-                except DataMissing as error:
-                    faults.append(str(error))
-        if faults:
-            raise DataMissing("\n".join(faults))
-
-    def prepare(self, watch: Watch = silent, /) -> None:
+    def unpack(self) -> None:
         """Takes the whole days out of the files, once.
 
         Raises:
-            DataMissing: a file is absent, wrong, or has too few windows.
+            DataMissing: a date is wrong, or there are too few windows.
         """
-        self.check()
-        for file in self.files():
-            file.prepare(watch)
         prepare_years(self._paths())
         self.spans(load_years(self._paths()))
 
-    def fingerprint(self) -> dict[str, Any]:
-        """Its passport; the extremes turn errors back into vehicles."""
+    def notes(self) -> dict[str, Any]:
+        """How the windows were counted; the extremes turn errors back into vehicles."""
         years = load_years(self._paths())
         low, high = extremes(years.frames, self.test)
-        notes = {
+        return {
             "order": self.order,
             "frames": len(years.frames),
             "runs": 1 + int(np.count_nonzero((np.diff(years.slots) != 1) | np.diff(years.years))),
@@ -191,7 +180,6 @@ class TaxiBJ:
             "minimum": low,
             "maximum": high,
         }
-        return fingerprint("taxibj", VERSION, self, files=self.files(), notes=notes)
 
 
 @functools.lru_cache(maxsize=4)
@@ -208,31 +196,26 @@ def extremes(frames: NDArray[np.float32], test: int) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
-class Windows:
-    """Index to clip, for a Split."""
+class TaxiWindows(Split):
+    """Clips that are windows in time, named by the date and slot of the earliest frame."""
 
     path: Path
     starts: Whole
+    slots: Whole
     length: int
+    frames: int
     low: float
     high: float
     backwards: bool
 
-    def __call__(self, index: int) -> Tensor:
+    def clip(self, index: int) -> Tensor:
         start = int(self.starts[index])
-        frames = mapped(self.path)[start : start + self.length].astype(np.float64)
+        frames = mapped(self.path)[start : start + self.frames].astype(np.float64)
         # In the test frames values may exceed the extremes that were fitted; a frame is in [0, 1].
         scaled = np.clip((frames - self.low) / (self.high - self.low), 0, 1)
         if self.backwards:
             scaled = scaled[::-1].copy()
         return torch.from_numpy(scaled.astype(np.float32))
 
-
-@dataclass(frozen=True)
-class Dates:
-    """Index to id: the date and slot of the earliest frame."""
-
-    slots: Whole
-
-    def __call__(self, index: int) -> str:
+    def name(self, index: int) -> str:
         return date_of(int(self.slots[index]))

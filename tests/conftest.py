@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
+
+from benchbench.dataset import Split
 
 SUITE = """
 datasets:
@@ -19,6 +23,21 @@ models:
     options: {hidden: [4, 4], patch: 4}
 train: {steps: 6, batch: 2, validate_every: 3}
 """
+
+
+@dataclass
+class ComputedSplit(Split):
+    """Clips that a function computes, named by a pattern."""
+
+    compute: Callable[[int], Tensor]
+    length: int | None
+    pattern: str = "{}"
+
+    def clip(self, index: int) -> Tensor:
+        return self.compute(index)
+
+    def name(self, index: int) -> str:
+        return self.pattern.format(index)
 
 
 @pytest.fixture(autouse=True)

@@ -37,9 +37,7 @@ def test_what_is_imported_is_declared() -> None:
     declared = {
         re.split(r"[>=<\[ ]", text)[0].lower() for text in PROJECT["project"]["dependencies"]
     }
-    names = {
-        "yaml": "pyyaml", "skimage": "scikit-image", "sklearn": "scikit-learn", "PIL": "pillow",
-    }  # fmt: skip
+    names = {"yaml": "pyyaml", "skimage": "scikit-image", "PIL": "pillow"}
     used = set()
     for folder in ("benchbench", "models", "datasets"):
         for path in (ROOT / folder).rglob("*.py"):

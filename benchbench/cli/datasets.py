@@ -63,6 +63,7 @@ def show(
 ) -> None:
     """Print a dataset's options and passport, and picture a few of its clips."""
     from benchbench.cli.progress import watching
+    from benchbench.data.passport import passport
     from benchbench.data.sheet import contact_sheet, write_png
     from benchbench.errors import UnknownName, nearest
     from benchbench.folder import data_folder
@@ -79,9 +80,9 @@ def show(
     _section(console, "options", entry.bind(chosen))
     with watching(console) as watch:
         dataset.prepare(watch)
-    passport = dataset.fingerprint()
-    passport["splits"] = {k: "endless" if v is None else v for k, v in passport["splits"].items()}
-    _section(console, "passport", passport)
+    facts = passport(dataset, name=name, version=entry.version)
+    facts["splits"] = {k: "endless" if v is None else v for k, v in facts["splits"].items()}
+    _section(console, "passport", facts)
     path = sheet or data_folder() / "sheets" / f"{name}.png"
     write_png(contact_sheet(dataset.split(named), dataset.clip), path)
     console.print(f"picture of {split} clips: {path}", highlight=False, soft_wrap=True)
@@ -119,7 +120,7 @@ def prepare(
 ) -> None:
     """Download and check what datasets need, once; safe to repeat."""
     from benchbench.cli.progress import watching
-    from benchbench.data.passport import prepare as prepare_all
+    from benchbench.dataset import prepare as prepare_all
     from benchbench.folder import data_folder
 
     console = plain_console()

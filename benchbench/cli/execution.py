@@ -106,7 +106,7 @@ class How:
 def execute(plan: Plan, todo: Sequence[Run], store: Store, console: Console, how: How) -> list[str]:
     """Runs or submits; how each ended."""
     from benchbench.cli.progress import Display, watching
-    from benchbench.data.passport import prepare
+    from benchbench.dataset import prepare
     from benchbench.run.job import Settings
 
     display = Display(console, len(todo))

@@ -180,7 +180,7 @@ def rescore(
     from rich.console import Console
 
     from benchbench.cli.progress import Display, watching
-    from benchbench.data.passport import prepare
+    from benchbench.dataset import prepare
     from benchbench.run.record import Store
     from benchbench.run.rescore import Rescoring, finished
 

@@ -21,12 +21,12 @@ def extract(archive: Path, member: str, to: Path) -> None:
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as zipped:
-                name = _named(zipped.namelist(), member)
+                name = _find(zipped.namelist(), member)
                 with zipped.open(name) as source, replacing(to) as temporary:
                     _copy(source, temporary)
         else:
             with tarfile.open(archive) as tarred:
-                name = _named(tarred.getnames(), member)
+                name = _find(tarred.getnames(), member)
                 unpacked = tarred.extractfile(name)
                 if unpacked is None:
                     raise DataMissing(f"'{name}' in the archive is no file")
@@ -36,7 +36,7 @@ def extract(archive: Path, member: str, to: Path) -> None:
         raise DataMissing(f"gave no zip or tar that can be read ({error})") from None
 
 
-def _named(names: list[str], member: str) -> str:
+def _find(names: list[str], member: str) -> str:
     for name in names:
         if name == member or name.endswith(f"/{member}"):
             return name

@@ -28,7 +28,7 @@ BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class Checksums:
-    """What is known of a file."""
+    """The checksums of one file, and the size and time of change that it had."""
 
     size: int
     mtime_ns: int
@@ -37,11 +37,6 @@ class Checksums:
     first: str
     """SHA-256 when the file was first prepared."""
 
-    def matches(self, digest: str) -> bool:
-        """Whether a published digest, `md5:…` or `sha256:…`, is this file's."""
-        kind, _, value = digest.partition(":")
-        return value.lower() == {"md5": self.md5, "sha256": self.sha256}[kind]
-
 
 def checksums(path: Path, *, fresh: bool = False) -> Checksums:
     """The checksums of a file; read again when size or time of change differ, or if `fresh`."""
@@ -49,29 +44,25 @@ def checksums(path: Path, *, fresh: bool = False) -> Checksums:
 
 
 def checksums_of(paths: Iterable[Path], *, fresh: bool = False) -> dict[Path, Checksums]:
-    """The checksums of several files, with one look at what is known.
+    """The checksums of several files, with one look at those that are stored.
 
     Raises:
         FileNotFoundError: one is absent.
     """
-    ledger = _ledger()
-    found, news = {}, {}
+    stored = _stored()
+    entries, changes = {}, {}
     for path in paths:
-        place = str(path.resolve())
-        stat = path.stat()
-        known = ledger.get(place)
-        mark = (stat.st_size, stat.st_mtime_ns)
-        if known is not None and (known.size, known.mtime_ns) == mark and not fresh:
-            found[path] = known
-            continue
-        md5, sha256 = _read(path)
-        first = known.first if known is not None else sha256
-        found[path] = Checksums(*mark, md5, sha256, first)
-        if found[path] != known:
-            news[place] = found[path]
-    if news:
-        _remember(news)
-    return found
+        place, stat = str(path.resolve()), path.stat()
+        entry = stored.get(place)
+        unchanged = entry and (entry.size, entry.mtime_ns) == (stat.st_size, stat.st_mtime_ns)
+        if fresh or entry is None or not unchanged:
+            md5, sha256 = digests(path)
+            first = sha256 if entry is None else entry.first
+            entry = changes[place] = Checksums(stat.st_size, stat.st_mtime_ns, md5, sha256, first)
+        entries[path] = entry
+    if any(entry != stored.get(place) for place, entry in changes.items()):
+        _store(changes)
+    return entries
 
 
 def verify(path: Path, digest: str | None, *, fresh: bool = False) -> Checksums:
@@ -80,23 +71,29 @@ def verify(path: Path, digest: str | None, *, fresh: bool = False) -> Checksums:
     Raises:
         DataMissing: it is another.
     """
-    found = checksums(path, fresh=fresh)
-    if digest is not None and not found.matches(digest):
-        kind = digest.partition(":")[0]
-        got = found.md5 if kind == "md5" else found.sha256
+    entry = checksums(path, fresh=fresh)
+    if digest is not None:
+        if difference := mismatch(digest, entry.md5, entry.sha256):
+            raise DataMissing(f"{path}: {difference}; delete it and prepare again")
+    elif entry.first != entry.sha256:
         raise DataMissing(
-            f"{path}: its checksum is {kind}:{got}; the published file has {digest}; "
-            "delete it and prepare again"
-        )
-    if digest is None and found.first != found.sha256:
-        raise DataMissing(
-            f"{path}: its sha256 is {found.sha256}, but was {found.first} when first prepared; "
+            f"{path}: its sha256 is {entry.sha256}, but was {entry.first} when first prepared; "
             f"restore it, or, if the new file is meant, delete {_place()}"
         )
-    return found
+    return entry
 
 
-def _read(path: Path) -> tuple[str, str]:
+def mismatch(digest: str, md5: str, sha256: str) -> str:
+    """How checksums differ from a published digest, `md5:…` or `sha256:…`; empty if they do not."""
+    kind, _, value = digest.partition(":")
+    actual = {"md5": md5, "sha256": sha256}[kind]
+    if actual == value.lower():
+        return ""
+    return f"its checksum is {kind}:{actual}; the published file has {digest}"
+
+
+def digests(path: Path) -> tuple[str, str]:
+    """MD5 and SHA-256 of a file, read now."""
     md5 = hashlib.md5(usedforsecurity=False)
     sha256 = hashlib.sha256()
     with path.open("rb") as file:
@@ -110,7 +107,7 @@ def _place() -> Path:
     return data_folder() / "checksums.json"
 
 
-def _ledger() -> dict[str, Checksums]:
+def _stored() -> dict[str, Checksums]:
     try:
         text = _place().read_text(encoding="utf-8")
         return {path: Checksums(**entry) for path, entry in json.loads(text).items()}
@@ -122,12 +119,12 @@ def _ledger() -> dict[str, Checksums]:
         ) from None
 
 
-def _remember(news: dict[str, Checksums]) -> None:
+def _store(changes: dict[str, Checksums]) -> None:
     place = _place()
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(place.with_suffix(".lock")):
-            entries = {path: asdict(known) for path, known in (_ledger() | news).items()}
+            entries = {path: asdict(entry) for path, entry in (_stored() | changes).items()}
             write_text(place, json.dumps(entries, indent=1, sort_keys=True) + "\n")
     except OSError as error:
         log.warning("%s cannot be written (%s): checksums are read anew each time", place, error)

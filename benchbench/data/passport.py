@@ -5,62 +5,42 @@ A plain dict that JSON can hold. Two runs whose passports are equal saw the same
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from benchbench.clip import Clip
 from benchbench.data.checksums import checksums, checksums_of, verify
-from benchbench.data.download import DataFile, Watch, silent
-from benchbench.dataset import Dataset, Split
-from benchbench.errors import DataMissing
+
+if TYPE_CHECKING:
+    from benchbench.data.download import DataFile
+    from benchbench.dataset import Dataset, Split
 
 MANY = 20
 """Above this many files a passport keeps one checksum for all of them."""
 
 
-def fingerprint(
-    name: str,
-    version: int,
-    dataset: Dataset,
-    *,
-    files: Sequence[DataFile] = (),
-    generator: int | None = None,
-    notes: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    """The passport of a prepared dataset.
+def passport(dataset: Dataset, *, name: str, version: int) -> dict[str, Any]:
+    """The passport of a prepared dataset, registered under a name and a version.
 
-    Args:
-        files: all that it reads; their checksums are kept, so only the first call is slow.
-        generator: version of the code that makes its clips, where any does.
-        notes: further facts that decide its numbers, such as fitted extremes.
+    Checksums of files are kept, so only the first call is slow.
 
     Raises:
         DataMissing: a file is absent.
     """
-    test = dataset.split("test")
+    hashes = file_hashes(dataset.files())
+    train, val, test = dataset.split("train"), dataset.split("val"), dataset.split("test")
     return {
         "dataset": name,
         "version": version,
-        "generator": generator,
-        "clip": vars_of(dataset.clip),
-        "files": file_hashes(files),
-        "splits": {part: dataset.split(part).length for part in ("train", "val", "test")},
-        "test_ids": ids_hash(test),
+        "generator": None,
+        "clip": dataclasses.asdict(dataset.clip),
+        "files": hashes,
+        "splits": {"train": train.length, "val": val.length, "test": test.length},
+        "test_ids": names_hash(test),
         "test_first": clip_hash(test, 0),
-        **(notes or {}),
-    }
-
-
-def vars_of(clip: Clip) -> dict[str, int]:
-    """A clip as JSON holds it."""
-    return {
-        "channels": clip.channels,
-        "height": clip.height,
-        "width": clip.width,
-        "context": clip.context,
-        "horizon": clip.horizon,
+        **dataset.notes(),
     }
 
 
@@ -73,22 +53,21 @@ def file_hashes(files: Sequence[DataFile]) -> dict[str, str]:
     if not files:
         return {}
     for file in files:
-        if not file.path.exists():
-            raise DataMissing(file.missing("no such file"))
+        file.require()
     common = os.path.commonpath([file.path.parent for file in files])
-    known = checksums_of(file.path for file in files)
-    found = {path.relative_to(common).as_posix(): sums.sha256 for path, sums in known.items()}
-    if len(found) <= MANY:
-        return found
-    lines = "".join(f"{name} {sha256}\n" for name, sha256 in sorted(found.items()))
-    return {f"{len(found)} files": hashlib.sha256(lines.encode()).hexdigest()}
+    entries = checksums_of(file.path for file in files)
+    hashes = {path.relative_to(common).as_posix(): entry.sha256 for path, entry in entries.items()}
+    if len(hashes) <= MANY:
+        return hashes
+    lines = "".join(f"{name} {sha256}\n" for name, sha256 in sorted(hashes.items()))
+    return {f"{len(hashes)} files": hashlib.sha256(lines.encode()).hexdigest()}
 
 
-def ids_hash(split: Split) -> str:
-    """SHA-256 of a split's ids in order, one a line."""
+def names_hash(split: Split) -> str:
+    """SHA-256 of the names of a split's clips in order, one a line."""
     digest = hashlib.sha256()
     for index in range(len(split)):
-        digest.update(f"{split.id_of(index)}\n".encode())
+        digest.update(f"{split.name(index)}\n".encode())
     return digest.hexdigest()
 
 
@@ -97,37 +76,19 @@ def clip_hash(split: Split, index: int) -> str:
     return hashlib.sha256(split[index].numpy().astype("<f4").tobytes()).hexdigest()
 
 
-def prepare(datasets: Iterable[Dataset], watch: Watch = silent) -> None:
-    """Prepares every dataset; all that cannot be had is told at once.
-
-    Raises:
-        DataMissing: with one message for each file.
-    """
-    faults = []
-    for dataset in datasets:
-        try:
-            dataset.prepare(watch)
-        except DataMissing as error:
-            if str(error) not in faults:
-                faults.append(str(error))
-    if faults:
-        raise DataMissing("\n".join(faults))
-
-
 def reread(file: DataFile) -> str:
-    """Reads a file anew; says in a few words what is known of it.
+    """Reads a file anew; says in a few words what it was compared with.
 
     Raises:
         DataMissing: it is absent, or not the one expected.
     """
-    if not file.path.exists():
-        raise DataMissing(file.missing("no such file"))
+    file.require()
     file.inspect(file.path)
     if file.digest is not None:
         verify(file.path, file.digest, fresh=True)
         return f"{file.digest}, as published"
     if file.held == "first":
-        found = verify(file.path, None, fresh=True)
-        return f"sha256:{found.sha256}, as when first prepared"
-    said = "its content is the published one" if file.held == "content" else "your own file"
-    return f"sha256:{checksums(file.path, fresh=True).sha256}, {said}"
+        entry = verify(file.path, None, fresh=True)
+        return f"sha256:{entry.sha256}, as when first prepared"
+    source = "its content is the published one" if file.held == "content" else "your own file"
+    return f"sha256:{checksums(file.path, fresh=True).sha256}, {source}"

@@ -192,6 +192,7 @@ def _lpips() -> Iterator[Check]:
 
 
 def _suite(path: Path) -> Iterator[Check]:
+    from benchbench.data.passport import passport
     from benchbench.suite.plan import plan as make_plan
 
     try:
@@ -202,7 +203,7 @@ def _suite(path: Path) -> Iterator[Check]:
     yield Check("ok", "suite", f"{path}: {len(plan.runs)} runs")
     for source in plan.sources:
         try:
-            source.dataset.fingerprint()
+            passport(source.dataset, name=source.name, version=source.version)
         except BenchError as error:
             yield Check("warn", f"data {source.label}", f"{error}; bench run prepares it")
         else:

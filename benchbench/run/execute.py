@@ -12,6 +12,7 @@ import yaml
 
 from benchbench import protocols, registry
 from benchbench.atomic import write_text
+from benchbench.data.passport import passport
 from benchbench.dataset import Dataset
 from benchbench.predictor import Predictor
 from benchbench.run.job import Job
@@ -115,7 +116,7 @@ class Execution:
             test_seconds=time.monotonic() - started,
             peak_bytes=_peak_bytes(self.device),
             test_batch=batch,
-            dataset=dataset.fingerprint(),
+            dataset=passport(dataset, name=spec.dataset, version=spec.dataset_version),
             provenance=provenance(str(self.device), self.folder),
         )
 

@@ -43,7 +43,7 @@ class Record:
     test_batch: int = 16
     """Test sequences predicted at a time; a network's last digits can depend on it."""
     dataset: dict[str, Any] = field(default_factory=dict)
-    """The dataset's fingerprint."""
+    """The dataset's passport."""
     provenance: dict[str, Any] = field(default_factory=dict)
     version: int = VERSION
 

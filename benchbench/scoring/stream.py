@@ -151,7 +151,7 @@ def _sequences(split: Split, clip: Clip, batch: int) -> Iterator[tuple[list[str]
     """
     for start in range(0, len(split), batch):
         indices = range(start, min(start + batch, len(split)))
-        ids, frames = [split.id_of(i) for i in indices], torch.stack([split[i] for i in indices])
+        ids, frames = [split.name(i) for i in indices], torch.stack([split[i] for i in indices])
         context, target = torch.split(frames, [clip.context, clip.horizon], dim=1)
         low, high = target.flatten(1).aminmax(dim=1)
         outside = (low < 0) | (high > 1)

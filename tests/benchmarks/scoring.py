@@ -77,12 +77,20 @@ def measure(sequences: int, workers: int) -> None:
         def losses(self, context, target, progress):  # type: ignore[no-untyped-def]
             raise NotImplementedError
 
+    class Rolled(Split):
+        length = sequences
+
+        def clip(self, index):  # type: ignore[no-untyped-def]
+            return clips[index % 64].roll(index // 64, -1)
+
+        def name(self, index):  # type: ignore[no-untyped-def]
+            return str(index)
+
     clips = torch.rand(64, 20, 1, 64, 64, generator=torch.Generator().manual_seed(0))
-    split = Split(lambda index: clips[index % 64].roll(index // 64, -1), sequences)
     asked = [protocols.get(name) for name in protocols.names() if "lpips" not in name]
     with tempfile.TemporaryDirectory() as folder:
         started, used = time.perf_counter(), time.process_time()
-        stream = predicted(Noise(), split, Clip(1, 64, 64, 10, 10))
+        stream = predicted(Noise(), Rolled(), Clip(1, 64, 64, 10, 10))
         evaluate(stream, asked, Path(folder), workers=workers)
         seconds, used = time.perf_counter() - started, time.process_time() - used
     print(seconds, used, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)

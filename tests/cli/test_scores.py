@@ -16,13 +16,15 @@ from benchbench import protocols, registry
 from benchbench.cli.scores import app
 from benchbench.clip import Clip
 from benchbench.data.download import Watch
-from benchbench.dataset import Split
+from benchbench.dataset import Dataset
 from benchbench.errors import BenchError, DataMissing, SchemaError, Unfit, UnknownName
 from benchbench.predictor import Predictor, Progress
 from benchbench.run import load
 from benchbench.run.record import Record
 from benchbench.scoring.summary import read_summaries
 from benchbench.suite.spec import RunSpec
+
+from ..conftest import ComputedSplit
 
 CLIP = Clip(channels=1, height=16, width=16, context=2, horizon=3)
 
@@ -194,20 +196,23 @@ class Last(Predictor):
         raise NotImplementedError
 
 
-class Noise:
+class Noise(Dataset):
     """A dataset of seeded noise."""
 
     clip = CLIP
 
-    def split(self, name: str) -> Split:
+    def split(self, name: str) -> ComputedSplit:
         assert name == "test"
 
         def clip_at(index: int) -> Tensor:
             return torch.rand(CLIP.shape, generator=torch.Generator().manual_seed(index))
 
-        return Split(clip_at, 5)
+        return ComputedSplit(clip_at, 5)
 
-    def prepare(self, watch: Watch) -> None:
+    def files(self) -> tuple[()]:
+        return ()
+
+    def prepare(self, watch: Watch = lambda *_: None) -> None:
         watch("noise", 1, 1)
 
 

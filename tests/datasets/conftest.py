@@ -43,20 +43,19 @@ def sequences(clips: int = CLIPS, *, dtype: type = np.uint8) -> Any:
 @pytest.fixture
 def moving_files(data: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Both Moving MNISTs with 50 images and 6 test clips, which the code takes for published."""
-    for module in (moving_mnist, moving_fashion_mnist):
-        folder = data / module.PUBLISHED.name
+    for dataset in (moving_mnist.MovingMNIST, moving_fashion_mnist.MovingFashionMNIST):
+        published = dataset.published
+        folder = data / published.folder
         folder.mkdir()
         content = idx(50)
         (folder / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(content))
-        first = module.PUBLISHED.images[0]
-        known = dataclasses.replace(first, md5=hashlib.md5(content).hexdigest())
-        official = module.PUBLISHED.sequences
+        first, second = published.images
+        images = (dataclasses.replace(first, md5=hashlib.md5(content).hexdigest()), second)
+        official = published.sequences
         np.save(folder / official.name, sequences())
-        stand_in = dataclasses.replace(official, digest=None, count=CLIPS, urls=(NOWHERE,))
-        published = dataclasses.replace(
-            module.PUBLISHED, images=(known, module.PUBLISHED.images[1]), sequences=stand_in
-        )
-        monkeypatch.setattr(module, "PUBLISHED", published)
+        clips = dataclasses.replace(official, digest=None, count=CLIPS, urls=(NOWHERE,))
+        stand_in = dataclasses.replace(published, images=images, sequences=clips)
+        monkeypatch.setattr(dataset, "published", stand_in)
     return data / "moving_mnist"
 
 

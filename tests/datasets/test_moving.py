@@ -54,7 +54,7 @@ def test_a_digit_moves_before_its_first_frame_and_stops_at_a_wall() -> None:
     assert top == {18}
 
 
-def test_digits_of_scikit_learn_are_shared_out_once_and_evenly() -> None:
+def test_digits_are_shared_out_once_and_evenly() -> None:
     _, labels = moving_digits.small_digits()
     parts = [moving_digits.members(name) for name in ("train", "val", "test")]
     assert sorted(np.concatenate(parts)) == list(range(1797))
@@ -64,7 +64,7 @@ def test_digits_of_scikit_learn_are_shared_out_once_and_evenly() -> None:
 
 
 def test_enlarged_digits_are_dark_around_and_bright_inside() -> None:
-    images = moving_digits.images_of("train", 28)
+    images = moving_digits.enlarged_digits("train", 28)
     assert images.shape == (1438, 28, 28)
     assert images.max() == 255
     assert np.median(images.max(axis=(1, 2))) == 255
@@ -102,7 +102,7 @@ def test_the_official_file_is_read_time_first(moving_files: Path) -> None:
     test = made.split("test")
     expected = torch.from_numpy(sequences()[:7, 4]).unsqueeze(1) / 255
     assert torch.equal(test[4], expected)
-    assert test.id_of(4) == "mnist_test_seq-4"
+    assert test.name(4) == "mnist_test_seq-4"
 
 
 def test_an_official_file_of_floats_in_0_to_255_is_read_alike(moving_files: Path) -> None:
@@ -134,7 +134,7 @@ def test_images_packed_anew_are_as_good(moving_files: Path) -> None:
 def test_validation_draws_from_images_that_training_never_sees(moving_files: Path) -> None:
     path = moving_files / "train-images-idx3-ubyte.gz"
     for shares, counts in ((1, (45, 5)), (2, (40, 5, 5))):
-        parts = [_moving.images_of(path, n, shares) for n in ("train", "val", "test")]
+        parts = [_moving.images_of_split(path, n, shares) for n in ("train", "val", "test")]
         assert tuple(len(part) for part in parts)[: len(counts)] == counts
         seen = [image.tobytes() for part in parts[: len(counts)] for image in part]
         assert len(seen) == len(set(seen)) == 50

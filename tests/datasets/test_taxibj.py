@@ -60,19 +60,19 @@ def test_time_runs_forwards_by_default(recorded: Path) -> None:
 
 def test_training_windows_counts_and_extremes_equal_the_recorded_ones(recorded: Path) -> None:
     made = small("as_published")
-    passport = made.fingerprint()
-    assert passport["published_train"] == GOLDEN["out/mim_train_count"] == 1736
-    assert passport["minimum"] == GOLDEN["out/mmn_min"]
-    assert passport["maximum"] == GOLDEN["out/mmn_max"]
+    notes = made.notes()
+    assert notes["published_train"] == GOLDEN["out/mim_train_count"] == 1736
+    assert notes["minimum"] == GOLDEN["out/mmn_min"]
+    assert notes["maximum"] == GOLDEN["out/mmn_max"]
     first = clips_of(made.split("train"))[:2]
     np.testing.assert_array_equal(first, GOLDEN["out/mim_train_first2"])
 
 
 def test_the_two_published_counts_follow_from_frames_and_runs(recorded: Path) -> None:
     every, anchored = small(counting="every"), small()
-    runs, frames = anchored.fingerprint()["runs"], anchored.fingerprint()["frames"]
-    assert anchored.fingerprint()["published_train"] + 96 == frames - 8 * runs
-    assert every.fingerprint()["published_train"] + 96 == frames - 7 * runs
+    runs, frames = anchored.notes()["runs"], anchored.notes()["frames"]
+    assert anchored.notes()["published_train"] + 96 == frames - 8 * runs
+    assert every.notes()["published_train"] + 96 == frames - 7 * runs
     assert 445 * 48 - 8 * 57 == 19_560 + 1_344
 
 
@@ -109,8 +109,8 @@ def test_negative_values_are_zero_and_scaling_ignores_the_test(taxi_files: Path)
         file["data"][0, 0, 0, 0] = 2000
     made = build_dataset("taxibj", val=10, test=12)
     made.prepare()
-    passport = made.fingerprint()
-    assert (passport["minimum"], passport["maximum"]) == (0, 2000)
+    notes = made.notes()
+    assert (notes["minimum"], notes["maximum"]) == (0, 2000)
     assert made.split("test")[11].max() <= 1
 
 
@@ -118,7 +118,7 @@ def test_splits_follow_one_another_in_time(taxi_files: Path) -> None:
     made = build_dataset("taxibj", val=10, test=12)
     made.prepare()
     spans = [
-        [_taxibj.slot_of(made.split(n).id_of(i)) for i in range(len(made.split(n)))]
+        [_taxibj.slot_of(made.split(n).name(i)) for i in range(len(made.split(n)))]
         for n in ("train", "val", "test")
     ]
     for before, after in itertools.pairwise(spans):
@@ -185,7 +185,7 @@ def test_openstl_clips_run_forwards_however_they_are_stored(data: Path, newest_f
     made.check()
     made.prepare()
     stored = "newest_first" if newest_first else "oldest_first"
-    assert made.fingerprint()["stored"] == stored
+    assert made.notes()["stored"] == stored
     test, train = made.split("test"), made.split("train")
     assert (len(train), len(made.split("val")), len(test)) == (60 - 10 - 7, 10, 20)
     torch.testing.assert_close(test[3], torch.from_numpy(frames[63:71]), atol=1e-6, rtol=0)

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from benchbench import protocols
 from benchbench.clip import Clip
-from benchbench.dataset import Split
 from benchbench.predictor import Predictor, Progress
 from benchbench.report.board import Board, boards
 from benchbench.report.leaderboard import render
@@ -22,6 +21,8 @@ from benchbench.scoring.protocol import Protocol, ssim
 from benchbench.scoring.stream import predicted
 from benchbench.suite.plan import Plan
 from benchbench.suite.plan import plan as make_plan
+
+from ..conftest import ComputedSplit
 
 CLIP = Clip(channels=1, height=16, width=16, context=3, horizon=2)
 Write = Callable[..., Path]
@@ -45,7 +46,7 @@ def finish(
     store: Store, plan: Plan, errors: dict[str, float], scored: dict[str, Sequence[Protocol]]
 ) -> None:
     """Leaves a record and the scores of each model's predictor, as if the run had been made."""
-    white = Split(lambda index: torch.ones(CLIP.shape), 4)
+    white = ComputedSplit(lambda index: torch.ones(CLIP.shape), 4)
     for run in plan.runs:
         folder = store.folder(run.spec) / "scores"
         evaluate(predicted(Off(errors[run.model]), white, CLIP), scored[run.model], folder)

@@ -15,13 +15,14 @@ from torch import Tensor
 
 from benchbench import protocols
 from benchbench.clip import Clip
-from benchbench.dataset import Split
 from benchbench.errors import SchemaError, Unfit
 from benchbench.predictor import Predictor, Progress
 from benchbench.scoring import rows
 from benchbench.scoring.evaluate import evaluate
 from benchbench.scoring.stream import Stream, predicted
 from benchbench.scoring.summary import read_summaries
+
+from ..conftest import ComputedSplit
 
 CLIP = Clip(channels=2, height=12, width=10, context=2, horizon=3)
 ASKED = [protocols.get(name) for name in protocols.names() if "lpips" not in name]
@@ -45,14 +46,14 @@ class Fading(Predictor):
         raise NotImplementedError
 
 
-def split(length: int = 23, clip: Clip = CLIP) -> Split:
+def split(length: int = 23, clip: Clip = CLIP) -> ComputedSplit:
     def clip_at(index: int) -> Tensor:
         return torch.rand(clip.shape, generator=torch.Generator().manual_seed(index))
 
-    return Split(clip_at, length, id_of=lambda index: f"clip-{index:03}")
+    return ComputedSplit(clip_at, length, "clip-{:03}")
 
 
-def stream(predictor: Predictor, some: Split | None = None, **how: Any) -> Stream:
+def stream(predictor: Predictor, some: ComputedSplit | None = None, **how: Any) -> Stream:
     return predicted(predictor, split() if some is None else some, CLIP, **how)
 
 
@@ -149,7 +150,7 @@ def test_infinite_scores_survive_json(tmp_path: Path) -> None:
         def forward(self, context: Tensor, horizon: int) -> Tensor:
             return context[:, :1].expand(-1, horizon, -1, -1, -1)
 
-    still = Split(lambda index: torch.full(CLIP.shape, 0.1 * (index + 1)), 2)
+    still = ComputedSplit(lambda index: torch.full(CLIP.shape, 0.1 * (index + 1)), 2)
     asked = [protocols.get("benchbench"), protocols.get("openstl")]
     found = evaluate(stream(Perfect(), still), asked, tmp_path)
     assert found["openstl"].scores["psnr"].value == math.inf
@@ -181,7 +182,7 @@ def test_what_cannot_be_scored_is_refused_before_predicting(tmp_path: Path) -> N
     with pytest.raises(Unfit, match="7x7 window"):
         evaluate(predicted(predictor, split(4, small), small), ASKED, tmp_path)
     with pytest.raises(SchemaError, match="endless"):
-        stream(predictor, Split(split().clip_at, None))
+        stream(predictor, ComputedSplit(split().compute, None))
     with pytest.raises(SchemaError, match="empty"):
         stream(predictor, split(0))
     with pytest.raises(SchemaError, match="no protocol"):
@@ -197,7 +198,7 @@ def test_true_frames_outside_0_to_1_are_refused(tmp_path: Path) -> None:
         return torch.full(CLIP.shape, 0.5 * index)
 
     with pytest.raises(Unfit, match=r"sequence 3: its frames hold values from 1.5 to 1.5;"):
-        evaluate(stream(Fading(), Split(clip_at, 5), batch=2), ASKED, tmp_path)
+        evaluate(stream(Fading(), ComputedSplit(clip_at, 5), batch=2), ASKED, tmp_path)
     assert not list(tmp_path.iterdir())
 
 

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from benchbench.clip import Clip
-from benchbench.dataset import Split
 from benchbench.errors import RunFailed
 from benchbench.predictor import Predictor, Progress
 from benchbench.registry import build_model
@@ -22,6 +21,8 @@ from benchbench.training import checkpoint
 from benchbench.training.trainer import Interrupted, Result, Trainer
 from benchbench.weights.certificate import options_for
 from benchbench.weights.reference import load_reference
+
+from ..conftest import ComputedSplit
 
 CLIP = Clip(1, 8, 8, 3, 2)
 GOLDEN = Path(__file__).parents[1] / "goldens" / "models" / "cmslstm_b_l1_trainstep.npz"
@@ -94,7 +95,7 @@ def same(first: Result, second: Result) -> bool:
 def test_an_interrupted_run_ends_with_the_bits_of_the_undisturbed_one(
     tmp_path: Path, settings: dict[str, Any], length: int | None
 ) -> None:
-    split = Split(clip_at, length)
+    split = ComputedSplit(clip_at, length)
     whole = trainer(tmp_path / "whole", **settings).run(split)
     for stops in (1, 3, 5, 7):
         folder = tmp_path / f"stopped{stops}"
@@ -106,7 +107,7 @@ def test_an_interrupted_run_ends_with_the_bits_of_the_undisturbed_one(
 
 
 def test_a_killed_run_goes_on_from_its_checkpoint_and_cuts_its_history(tmp_path: Path) -> None:
-    split = Split(clip_at, None)
+    split = ComputedSplit(clip_at, None)
     whole = trainer(tmp_path / "whole").run(split)
 
     def killed() -> float:
@@ -123,7 +124,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint_and_cuts_its_history(tmp_path:
 
 
 def test_global_random_state_and_buffers_resume_too(tmp_path: Path) -> None:
-    split = Split(clip_at, None)
+    split = ComputedSplit(clip_at, None)
 
     def build(folder: Path) -> Trainer:
         torch.manual_seed(3)
@@ -138,7 +139,7 @@ def test_global_random_state_and_buffers_resume_too(tmp_path: Path) -> None:
 
 
 def test_a_finished_training_is_not_repeated(tmp_path: Path) -> None:
-    split = Split(clip_at, None)
+    split = ComputedSplit(clip_at, None)
     whole = trainer(tmp_path).run(split)
     again = trainer(tmp_path)
     again.iterate = None  # type: ignore[assignment, method-assign]
@@ -152,7 +153,7 @@ def test_the_best_weights_are_those_of_the_lowest_validation_error(tmp_path: Pat
     made.watch = lambda event: seen.append(
         {k: v.clone() for k, v in made.predictor.state_dict().items()}
     )
-    result = made.run(Split(clip_at, None))
+    result = made.run(ComputedSplit(clip_at, None))
     assert (result.step, result.validation_mse) == (6, 1.0)
     assert all(torch.equal(result.weights[k], seen[5][k]) for k in result.weights)
     assert not all(torch.equal(result.weights[k], seen[7][k]) for k in result.weights)
@@ -163,7 +164,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(tmp_path: Pa
         return clip_at(index) * (float("nan") if index % 2**40 >= 8 else 1.0)
 
     with pytest.raises(RunFailed, match=r"the loss is nan at step 5 of 8 \(mse nan\); lower"):
-        trainer(tmp_path).run(Split(poisoned, None))
+        trainer(tmp_path).run(ComputedSplit(poisoned, None))
     assert checkpoint.load(tmp_path, device=torch.device("cpu"))["step"] == 4  # type: ignore[index]
 
 
