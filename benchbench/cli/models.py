@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from benchbench.registry import Entry
-    from benchbench.weights.certificate import Certificate, Count
+    from benchbench.weights.certificate import Certificate, Count, Recipe
 
 from benchbench.cli.execution import plain_console
 
@@ -71,6 +71,7 @@ def show(
         ("Deliberately not followed", known.not_followed),
         ("Proved by nothing", known.unproved),
         ("How the sources train it", known.training),
+        ("Published training, as a suite's train", [_recipe(recipe) for recipe in known.recipes]),
     ):
         _section(console, title, lines)
     _section(
@@ -165,6 +166,11 @@ def _still(name: str) -> list[str]:
     return [f"{parameter}: {why}" for parameter, why in named.items()]
 
 
+def _recipe(recipe: Recipe) -> str:
+    fields = ", ".join(f"{name}: {_written(value)}" for name, value in recipe.train.items())
+    return f"{recipe.what}: {{{fields}}}" + (f"; unsaid: {recipe.unsaid}" if recipe.unsaid else "")
+
+
 def _given(count: Count) -> str:
     return ", ".join(f"{k}={_written(v)}" for k, v in count.options.items()) or "defaults"
 
@@ -181,6 +187,8 @@ def _written(value: object) -> str:
         return str(value).lower()
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(_written, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{k}: {_written(v)}' for k, v in value.items())}}}"
     return "–" if value is None else str(value)
 
 

@@ -101,12 +101,25 @@ class Count(Part):
     what: str
     options: dict[str, Any] = Field(default_factory=dict)
     frames: tuple[int, int, int] = (1, 64, 64)
+    context: int = 10
+    """Frames read, for models that have weights for each."""
     parameters: int
     without_gradient: int = 0
     """Those of them that no gradient can change: kept because the original counts them."""
     left_out: int = 0
     """Parameters that the original registers and never uses, and that ours does not have."""
     published: str = ""
+
+
+class Recipe(Part):
+    """A published training, as a suite's `train` says it."""
+
+    what: str
+    """Whose, and on which data."""
+    train: dict[str, Any]
+    """Fields of a suite's `train`, those that are not our defaults."""
+    unsaid: str = ""
+    """What of it these fields cannot say."""
 
 
 class Certificate(Part):
@@ -122,6 +135,7 @@ class Certificate(Part):
     """What no reference exists for."""
     training: tuple[str, ...] = ()
     """How the sources train it."""
+    recipes: tuple[Recipe, ...] = ()
     sources: dict[str, Source] = Field(default_factory=dict)
     tiny: dict[str, Any] = Field(default_factory=dict)
     """Options with which the contract tests build the model small enough to train in a second."""

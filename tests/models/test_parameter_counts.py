@@ -30,9 +30,9 @@ OPENSTL = {
 SETTINGS = ((64, 3, False), (64, 3, True), (64, 5, False), (64, 5, True), (128, 5, False))
 
 
-def build(model: str, frames: tuple[int, ...], **options: Any) -> Predictor:
+def build(model: str, frames: tuple[int, ...], context: int = 10, **options: Any) -> Predictor:
     with torch.device("meta"):
-        return build_model(model, Clip(*frames, 10, 10), **options)
+        return build_model(model, Clip(*frames, context, context), **options)
 
 
 def parameters(model: str, frames: tuple[int, ...] = (1, 64, 64), **options: Any) -> int:
@@ -43,7 +43,7 @@ def parameters(model: str, frames: tuple[int, ...] = (1, 64, 64), **options: Any
     ("model", "count"), CERTIFIED, ids=[f"{n}: {c.what}" for n, c in CERTIFIED]
 )
 def test_a_certified_count_is_the_models(model: str, count: Count) -> None:
-    predictor = build(model, count.frames, **count.options)
+    predictor = build(model, count.frames, count.context, **count.options)
     sizes = {name: parameter.numel() for name, parameter in predictor.named_parameters()}
     assert sum(sizes.values()) == count.parameters
     assert sum(sizes[name] for name in predictor.dead_parameters()) == count.without_gradient

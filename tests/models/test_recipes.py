@@ -1,0 +1,23 @@
+"""Published trainings in certificates are what a suite can say."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchbench.registry import MODELS
+from benchbench.suite.schema import Train
+from benchbench.weights.certificate import Recipe, certificate
+
+RECIPES = [
+    pytest.param(recipe, id=f"{name}: {recipe.what}")
+    for name in MODELS.names()
+    if (known := certificate(name)) is not None
+    for recipe in known.recipes
+]
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_is_a_suites_train(recipe: Recipe) -> None:
+    train = Train.model_validate(recipe.train).model_dump()
+    defaults = Train(steps=1).model_dump()
+    assert {name for name in train if train[name] != defaults[name]} == set(recipe.train)
