@@ -163,6 +163,20 @@ class SpatiotemporalExpression(nn.Module):
         return torch.sigmoid(o) * m, m
 
 
+class DropPath(nn.Module):
+    """Stochastic depth (Huang et al. 2016): in training, leaves a branch out of whole samples."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.rate == 0:
+            return x
+        draws = torch.rand(len(x), *[1] * (x.ndim - 1), device=x.device)
+        return x * (draws >= self.rate) / (1 - self.rate)
+
+
 def uniform_(module: nn.Module, bound: Callable[[nn.Conv2d | nn.Conv3d], float]) -> None:
     """Draws kernels uniformly within a bound and zeroes biases, as the TensorFlow sources do."""
     for conv in module.modules():
