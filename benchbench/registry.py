@@ -210,10 +210,13 @@ def build_model(name: str, clip: Clip, **options: Any) -> Predictor:
         OptionError: an option is unknown or of the wrong type.
         Unfit: the model declines the clip.
     """
-    entry = MODELS.get(name)
-    bound = entry.bind(options)
-    predictor = entry.build(clip, **bound)
-    predictor.built_as = (name, bound)
+    return build_bound(name, clip, MODELS.get(name).bind(options))
+
+
+def build_bound(name: str, clip: Clip, options: dict[str, Any]) -> Predictor:
+    """The predictor of a registered name, its options bound already; raises as `build_model`."""
+    predictor = MODELS.get(name).build(clip, **options)
+    predictor.built_as = (name, options)
     return predictor
 
 

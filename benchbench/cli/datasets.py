@@ -147,7 +147,7 @@ def _of_target(target: str, option: list[str] | None) -> list[tuple[str, Dataset
 
     if option:
         raise SchemaError(f"--option: a suite has its own options; leave it out with {target}")
-    return [(source.label, source.dataset) for source in plan(Path(target)).sources]
+    return [(row.label, row.dataset) for row in plan(Path(target)).datasets]
 
 
 def _build(name: str, options: dict[str, Any]) -> Dataset:

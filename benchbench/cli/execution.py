@@ -112,7 +112,7 @@ def execute(plan: Plan, todo: Sequence[Run], store: Store, console: Console, how
     display = Display(console, len(todo))
     executor = choose_executor(plan, how, display.say)
     with watching(console) as watch:
-        prepare((source.dataset for source in plan.sources), watch)
+        prepare((row.dataset for row in plan.datasets), watch)
     statuses: list[str] = []
     with display:
         for outcome in executor.run(todo, store, Settings.of(plan.suite), display.event):

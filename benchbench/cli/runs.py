@@ -142,7 +142,7 @@ def _measure(suite: Path, overrides: Sequence[str] | None, results: Path) -> Non
 
     planned, _ = planned_suite(suite, overrides, results)
     console = plain_console()
-    for source in planned.sources:
+    for source in planned.datasets:
         source.dataset.prepare()
     shown, warnings = Table(), []
     headings = ("Model", "Dataset", "Device", "s a step", "Validation s", "Test s", "Hours", "GB")

@@ -201,9 +201,9 @@ def _suite(path: Path) -> Iterator[Check]:
         yield Check("FAIL", "suite", str(error))
         return
     yield Check("ok", "suite", f"{path}: {len(plan.runs)} runs")
-    for source in plan.sources:
+    for source in plan.datasets:
         try:
-            passport(source.dataset, name=source.name, version=source.version)
+            passport(source.dataset, name=source.name, version=source.entry.version)
         except BenchError as error:
             yield Check("warn", f"data {source.label}", f"{error}; bench run prepares it")
         else:

@@ -117,7 +117,7 @@ def boards(plan: Plan, store: Store) -> list[Board]:
     """The suite's tables; the suite decides rows and order, what is not done is a dash."""
     return [
         _board(plan, store, source.label, protocol)
-        for source in plan.sources
+        for source in plan.datasets
         for protocol in plan.suite.protocols
         if any(run.dataset == source.label for run in plan.runs)
     ]

@@ -22,7 +22,7 @@ Where = tuple[str | int, ...]
 
 BYTES = 1_000_000
 """Largest file."""
-VALUES = 100_000
+VALUES = 20_000
 """Most values of a file, those of an alias counted wherever it stands."""
 DEPTH = 40
 """Most levels of lists and mappings in each other."""
@@ -66,13 +66,13 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Document:
     try:
         with path.open("rb") as file:
             content = file.read(BYTES + 1)
+        if len(content) > BYTES:
+            raise SchemaError(f"{path}: more than {BYTES:,} bytes; a suite is smaller")
         text = content.decode("utf-8")
     except OSError as error:
         raise SchemaError(f"{path}: {(error.strerror or str(error)).lower()}") from None
     except UnicodeDecodeError:
         raise SchemaError(f"{path}: not a text file; a suite is YAML in UTF-8") from None
-    if len(content) > BYTES:
-        raise SchemaError(f"{path}: more than {BYTES:,} bytes; a suite is smaller")
     lines: dict[Where, int] = {}
     value = _parse(text, str(path), lines)
     lines.setdefault((), 1)
@@ -212,7 +212,8 @@ def _override(value: Any, override: str, lines: dict[Where, int]) -> None:
         else:
             above = ".".join(parents[:depth]) or "the suite"
             raise SchemaError(f"{override}: {above} has no '{part}'")
-    parsed = _parse(text, override, {})
+    inner: dict[Where, int] = {}
+    parsed = _parse(text, override, inner)
     if isinstance(here, dict):
         here[last] = parsed
     elif isinstance(here, list) and last.isdecimal() and int(last) < len(here):
@@ -222,7 +223,7 @@ def _override(value: Any, override: str, lines: dict[Where, int]) -> None:
     place: Where = tuple(int(part) if part.isdecimal() else part for part in key.split("."))
     for below in [where for where in lines if where[: len(place)] == place]:
         del lines[below]
-    lines[place] = 0
+    lines.update({(*place, *where): 0 for where in [(), *inner]})
 
 
 def value_of(text: str) -> Any:

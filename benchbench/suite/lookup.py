@@ -1,4 +1,4 @@
-"""What a suite names, looked up: its datasets, models and protocols, with every fault found.
+"""What a suite names, looked up: its datasets, models, protocols and executor.
 
 These look-ups go over the document and not the suite, so that they speak even where the schema is
 not met, and a person reads all faults at once.
@@ -6,33 +6,48 @@ not met, and a person reads all faults at once.
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import hashlib
 import itertools
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchbench import registry
 from benchbench.clip import Clip
-from benchbench.errors import BenchError, OptionError
+from benchbench.errors import BenchError, Unfit, located
+from benchbench.registry import Entry
 from benchbench.suite.document import Document, Where
-from benchbench.suite.schema import Faults, Suite
+from benchbench.suite.faults import Faults
+from benchbench.suite.schema import Exclusion
+from benchbench.suite.section import listed, named
 
 if TYPE_CHECKING:
     from benchbench.dataset import Dataset
     from benchbench.predictor import Predictor
 
+GRID = 1_000
+"""Most models of one grid."""
+
 
 @dataclass(frozen=True)
-class Source:
-    """One dataset of the suite, ready to be prepared."""
+class SuiteDataset:
+    """A dataset of the suite, ready to be prepared."""
 
     label: str
-    name: str
-    version: int
+    entry: Entry[Any]
     options: dict[str, Any]
     dataset: Dataset
     index: int
+    """Its place in the suite's `datasets`."""
+
+    @property
+    def name(self) -> str:
+        """The registered name."""
+        return self.entry.name
 
     @property
     def clip(self) -> Clip:
@@ -41,177 +56,172 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Contender:
-    """One model of the suite, a grid's combinations apart."""
+class SuiteModel:
+    """A model of the suite, a grid's combinations apart."""
 
     label: str
-    name: str
-    version: int
-    trains: bool
+    entry: Entry[Any]
     options: dict[str, Any]
     index: int
-    """Its entry in the suite's `models`."""
+    """Its place in the suite's `models`."""
     weights: Path | None = None
     """File of imported weights."""
 
+    @property
+    def name(self) -> str:
+        """The registered name."""
+        return self.entry.name
 
-def _entries(document: Document, kind: str) -> list[tuple[int, dict[str, Any]]]:
-    """The named entries of a list, whatever else is wrong with the suite."""
-    value = document.value.get(kind) if isinstance(document.value, dict) else None
-    entries = []
-    for index, item in enumerate(value if isinstance(value, list) else []):
-        entry = {"name": item} if isinstance(item, str) else item
-        if isinstance(entry, dict) and isinstance(entry.get("name"), str):
-            entries.append((index, entry))
-    return entries
+    @property
+    def trains(self) -> bool:
+        """Whether its weights are to be learnt."""
+        return self.entry.trains and self.weights is None
 
-
-def _mapping(entry: dict[str, Any], key: str) -> dict[str, Any]:
-    value = entry.get(key)
-    return value if isinstance(value, dict) else {}
-
-
-def _at(place: Where, options: dict[str, Any], error: BenchError) -> tuple[Where, str]:
-    """A builder's complaint, at the line of the option it begins with if it names one."""
-    name, _, message = str(error).partition(": ")
-    if name in options:
-        return (*place, "options", name), message
-    return place, str(error)
+    @functools.cached_property
+    def weights_sha256(self) -> str | None:
+        """The sha256 of the file of imported weights; None where there is no file."""
+        if self.weights is None or not self.weights.is_file():
+            return None
+        return hashlib.sha256(self.weights.read_bytes()).hexdigest()
 
 
-def find_sources(document: Document, faults: Faults) -> list[Source]:
+def find_datasets(document: Document, faults: Faults) -> list[SuiteDataset]:
     """The datasets that can be built, what is wrong with the others added to `faults`."""
-    sources = []
-    for index, raw in _entries(document, "datasets"):
-        place: Where = ("datasets", index)
-        options = _mapping(raw, "options")
-        try:
-            entry = registry.DATASETS.get(raw["name"])
-            bound = entry.bind(options)
-            dataset = entry.build(**bound)
-            dataset.check()
-        except OptionError as error:
-            faults.extend(((*place, "options", name), text) for name, text in error.faults.items())
-        except BenchError as error:
-            faults.append(_at(place, options, error))
-        else:
-            label = raw.get("label") or entry.name
-            sources.append(Source(label, entry.name, entry.version, bound, dataset, index))
-    return sources
+    datasets = []
+    for index, item in _items(document, "datasets"):
+        with faults.at(("datasets", index)):
+            entry = registry.DATASETS.get(item["name"])
+            options = entry.bind(_mapping(item, "options"))
+            with _builder(entry):
+                dataset = entry.build(**options)
+                dataset.check()
+            label = item.get("label") or entry.name
+            datasets.append(SuiteDataset(label, entry, options, dataset, index))
+    return datasets
 
 
-def find_contenders(document: Document, faults: Faults) -> list[Contender]:
+def find_models(document: Document, faults: Faults) -> list[SuiteModel]:
     """The models whose options bind, what is wrong with the others added to `faults`."""
-    contenders = []
-    for index, raw in _entries(document, "models"):
+    models = []
+    for index, item in _items(document, "models"):
         place: Where = ("models", index)
-        try:
-            entry = registry.MODELS.get(raw["name"])
-        except BenchError as error:
-            faults.append((place, str(error)))
-            continue
-        options, grid = _mapping(raw, "options"), _mapping(raw, "grid")
-        axes = {name: values for name, values in grid.items() if isinstance(values, list)}
-        for name in set(axes) & set(options):
-            faults.append(((*place, "grid", name), f"'{name}' is in 'options' too; keep one"))
-        for values in itertools.product(*axes.values()):
-            point = dict(zip(axes, values, strict=True))
-            try:
-                bound = entry.bind({**options, **point})
-            except OptionError as error:
-                for name, text in error.faults.items():
-                    part = "grid" if name in axes else "options"
-                    faults.append(((*place, part, name), text))
-                continue
-            label = raw.get("label") or entry.name
-            if point:
-                label += " " + ", ".join(f"{name}={value}" for name, value in point.items())
-            file = raw["weights"] if isinstance(raw.get("weights"), str) else ""
+        with faults.at(place):
+            entry = registry.MODELS.get(item["name"])
+            options = _mapping(item, "options")
+            file = item["weights"] if isinstance(item.get("weights"), str) else ""
             weights = document.path.parent / Path(file).expanduser() if file else None
-            contenders.append(
-                Contender(label, entry.name, entry.version, entry.trains, bound, index, weights)
-            )
-    return contenders
+            for point in _grid(item, place, faults):
+                with faults.at(place):
+                    bound = entry.bind({**options, **point})
+                    label = item.get("label") or entry.name
+                    if point:
+                        label += " " + ", ".join(f"{key}={value}" for key, value in point.items())
+                    models.append(SuiteModel(label, entry, bound, index, weights))
+    return models
 
 
-def check_protocols(document: Document, sources: Sequence[Source], faults: Faults) -> None:
+def _grid(item: dict[str, Any], place: Where, faults: Faults) -> Iterator[dict[str, Any]]:
+    """The combinations of a model's grid; one without options where it has none."""
+    axes = {key: listed(values) or [] for key, values in _mapping(item, "grid").items()}
+    for key in axes.keys() & _mapping(item, "options").keys():
+        faults.add((*place, "grid", key), f"'{key}' is in 'options' too; keep one")
+    if (models := math.prod(map(len, axes.values()))) > GRID:
+        faults.add((*place, "grid"), f"a grid of {models:,} models; at most {GRID:,}")
+        return
+    for values in itertools.product(*axes.values()):
+        yield dict(zip(axes, values, strict=True))
+
+
+def check_protocols(document: Document, datasets: Sequence[SuiteDataset], faults: Faults) -> None:
     """Adds to `faults` the protocols that are unknown or cannot score a dataset's clips."""
     from benchbench import protocols
 
-    value = document.value if isinstance(document.value, dict) else {}
-    names = value.get("protocols", ["benchbench"])
-    for index, name in enumerate(names if isinstance(names, list) else []):
+    seen: set[str] = set()
+    for index, name in enumerate(_list(document, "protocols")):
+        place: Where = ("protocols", index)
         if not isinstance(name, str):
             continue
-        place: Where = ("protocols", index)
-        if name in names[:index]:
-            faults.append((place, f"'{name}' is listed twice"))
+        if name in seen:
+            faults.add(place, f"'{name}' is listed twice")
             continue
-        try:
+        seen.add(name)
+        with faults.at(place):
             protocol = protocols.get(name)
-        except BenchError as error:
-            faults.append((place, str(error)))
-            continue
-        for source in sources:
-            try:
-                protocol.check(source.clip)
-            except BenchError as error:
-                faults.append((place, f"{name} on {source.label}: {error}"))
+            for dataset in datasets:
+                with faults.at(place, f"{name} on {dataset.label}"):
+                    protocol.check(dataset.clip)
 
 
 def check_executor(document: Document, faults: Faults) -> None:
     """Adds to `faults` an executor that is unknown, and options of it that do not bind."""
-    value = document.value.get("executor") if isinstance(document.value, dict) else None
-    raw = {"name": value} if isinstance(value, str) else value
-    if not isinstance(raw, dict) or not isinstance(raw.get("name"), str):
-        return
-    try:
-        registry.EXECUTORS.get(raw["name"]).bind(_mapping(raw, "options"))
-    except OptionError as error:
-        place: Where = ("executor", "options")
-        faults.extend(((*place, name), text) for name, text in error.faults.items())
-    except BenchError as error:
-        faults.append((("executor",), str(error)))
+    for _, item in _items(document, "executor"):
+        with faults.at(("executor",)):
+            registry.EXECUTORS.get(item["name"]).bind(_mapping(item, "options"))
 
 
-def excluded(suite: Suite, model: Contender, source: Source, seed: int | None) -> bool:
+def excluded(
+    exclusions: Sequence[Exclusion], model: SuiteModel, dataset: SuiteDataset, seed: int | None
+) -> bool:
     """Whether the suite leaves the run out; with seed None, whether it does for every seed."""
     return any(
         exclusion.model in (None, model.name, model.label)
-        and exclusion.dataset in (None, source.name, source.label)
+        and exclusion.dataset in (None, dataset.name, dataset.label)
         and (exclusion.seed is None or exclusion.seed == seed)
-        for exclusion in suite.exclude
+        for exclusion in exclusions
     )
 
 
 def check_fit(
-    contenders: Sequence[Contender],
-    sources: Sequence[Source],
-    suite: Suite | None,
+    models: Sequence[SuiteModel],
+    datasets: Sequence[SuiteDataset],
+    exclusions: Sequence[Exclusion],
     faults: Faults,
 ) -> None:
     """Builds every model on torch's meta device, where weights take no memory."""
-    for model in contenders:
-        for source in sources:
-            if suite is not None and excluded(suite, model, source, None):
-                continue
-            try:
-                predictor = _on_meta(model, source.clip)
-                if model.weights is not None:
-                    from benchbench.weights import files
+    for model, dataset in itertools.product(models, datasets):
+        if excluded(exclusions, model, dataset, None):
+            continue
+        with faults.at(("models", model.index), f"{model.label} on {dataset.label}"):
+            with _builder(model.entry):
+                predictor = _on_meta(model, dataset.clip)
+            if model.weights is not None:
+                from benchbench.weights import files
 
-                    files.load(model.weights).check(predictor)
-            except BenchError as error:
-                place = ("models", model.index)
-                where, text = _at(place, model.options, error)
-                faults.append((where, f"{text} ({model.label} on {source.label})"))
+                files.load(model.weights).check(predictor)
 
 
-def _on_meta(model: Contender, clip: Clip) -> Predictor:
+def _on_meta(model: SuiteModel, clip: Clip) -> Predictor:
     import torch
 
     try:
         with torch.device("meta"):
-            return registry.build_model(model.name, clip, **model.options)
+            return registry.build_bound(model.name, clip, model.options)
     except NotImplementedError:  # an initialisation that needs real memory
-        return registry.build_model(model.name, clip, **model.options)
+        return registry.build_bound(model.name, clip, model.options)
+
+
+@contextlib.contextmanager
+def _builder(entry: Entry[Any]) -> Iterator[None]:
+    """Turns what a builder did not foresee into an error that names its file and line."""
+    try:
+        yield
+    except BenchError:
+        raise
+    except Exception as error:
+        raise Unfit(f"'{entry.name}' cannot be built; {located(error, entry.file)}") from error
+
+
+def _list(document: Document, key: str) -> list[Any]:
+    value = document.value.get(key) if isinstance(document.value, dict) else None
+    return listed(value) or []
+
+
+def _items(document: Document, key: str) -> list[tuple[int, dict[str, Any]]]:
+    """The named entries of a list with their places, whatever else is wrong with the suite."""
+    items = ((index, named(item)) for index, item in enumerate(_list(document, key)))
+    return [(i, d) for i, d in items if isinstance(d, dict) and isinstance(d.get("name"), str)]
+
+
+def _mapping(item: dict[str, Any], key: str) -> dict[str, Any]:
+    value = item.get(key)
+    return value if isinstance(value, dict) else {}

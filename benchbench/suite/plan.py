@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,34 +9,30 @@ from pathlib import Path
 
 from benchbench.errors import nearest
 from benchbench.options import plain
-from benchbench.suite.document import Where, read
+from benchbench.suite.document import Document, Where, read
+from benchbench.suite.faults import Faults
 from benchbench.suite.lookup import (
-    Contender,
-    Source,
+    SuiteDataset,
+    SuiteModel,
     check_executor,
     check_fit,
     check_protocols,
     excluded,
-    find_contenders,
-    find_sources,
+    find_datasets,
+    find_models,
 )
 from benchbench.suite.resources import Request
-from benchbench.suite.schema import (
-    Faults,
-    ModelEntry,
-    Suite,
-    Train,
-    faulty,
-    validate,
-    validate_slurm,
-    validate_train,
-)
+from benchbench.suite.schema import Exclusion, Suite, Train
+from benchbench.suite.section import parse
 from benchbench.suite.spec import RunSpec
+
+RUNS = 100_000
+"""Most runs of a suite."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run of the suite, with all that the run itself need not know."""
+    """A run of the suite: its spec, and what does not change its numbers."""
 
     spec: RunSpec
     model: str
@@ -56,7 +51,7 @@ class Plan:
     suite: Suite
     path: Path
     runs: tuple[Run, ...]
-    sources: tuple[Source, ...]
+    datasets: tuple[SuiteDataset, ...]
 
 
 def plan(path: Path, overrides: Sequence[str] = ()) -> Plan:
@@ -70,107 +65,122 @@ def plan(path: Path, overrides: Sequence[str] = ()) -> Plan:
         SchemaError: every fault of the file at once, each with its line.
     """
     document = read(path, overrides)
-    faults: Faults = []
-    suite = validate(document, faults)
-    sources = find_sources(document, faults)
-    contenders = find_contenders(document, faults)
-    check_protocols(document, sources, faults)
+    faults = Faults(document)
+    suite = _suite(document, faults)
+    datasets = find_datasets(document, faults)
+    models = find_models(document, faults)
+    check_protocols(document, datasets, faults)
     check_executor(document, faults)
-    if suite is None:
-        check_fit(contenders, sources, None, faults)
-        raise faulty(document, faults)
-    _check_labels(contenders, sources, faults)
-    _check_exclusions(suite, contenders, sources, faults)
-    check_fit(contenders, sources, suite, faults)
-    runs = _expand(suite, contenders, sources, faults)
-    if faults:
-        raise faulty(document, faults)
-    return Plan(suite, path, tuple(runs), tuple(sources))
+    check_fit(models, datasets, suite.exclude if suite else (), faults)
+    _check_labels(models, datasets, faults)
+    runs = _expand(suite, models, datasets, faults) if suite else []
+    faults.raise_if_any()
+    assert suite is not None
+    return Plan(suite, path, tuple(runs), tuple(datasets))
+
+
+def _suite(document: Document, faults: Faults) -> Suite | None:
+    if not isinstance(document.value, dict):
+        faults.add((), "expected a mapping with datasets, models and train")
+        return None
+    return parse(Suite, {"name": document.path.stem, **document.value}, faults)
 
 
 def _check_labels(
-    contenders: Sequence[Contender], sources: Sequence[Source], faults: Faults
+    models: Sequence[SuiteModel], datasets: Sequence[SuiteDataset], faults: Faults
 ) -> None:
-    for kind, rows in (("models", contenders), ("datasets", sources)):
+    for key, items in (("models", models), ("datasets", datasets)):
         seen: set[str] = set()
-        for row in rows:
-            if row.label in seen:
-                faults.append(
-                    ((kind, row.index), f"'{row.label}' is in the table already; give it a 'label'")
-                )
-            seen.add(row.label)
+        for item in items:
+            if item.label in seen:
+                text = f"'{item.label}' is in the table already; give it a 'label'"
+                faults.add((key, item.index), text)
+            seen.add(item.label)
 
 
 def _check_exclusions(
-    suite: Suite, contenders: Sequence[Contender], sources: Sequence[Source], faults: Faults
+    suite: Suite, models: Sequence[SuiteModel], datasets: Sequence[SuiteDataset], faults: Faults
 ) -> None:
     for index, exclusion in enumerate(suite.exclude):
         place: Where = ("exclude", index)
-        for key, rows in (("model", contenders), ("dataset", sources)):
+        for key, items in (("model", models), ("dataset", datasets)):
             name = getattr(exclusion, key)
-            known = {text for row in rows for text in (row.name, row.label)}
-            if name is not None and name not in known:
-                hint = nearest(name, known)
-                faults.append(((*place, key), f"the suite has no {key} '{name}'{hint}"))
+            names = {text for item in items for text in (item.name, item.label)}
+            if name is not None and name not in names:
+                faults.add((*place, key), f"the suite has no {key} '{name}'{nearest(name, names)}")
         if exclusion.seed is not None and exclusion.seed not in suite.seeds:
-            faults.append(((*place, "seed"), f"the suite has no seed {exclusion.seed}"))
-        if exclusion == type(exclusion)():
-            faults.append((place, "excludes everything; name a model, dataset or seed"))
-
-
-def _train(
-    suite: Suite, entry: ModelEntry, model: Contender, source: Source, faults: Faults
-) -> Train | None:
-    place: Where = ("models", model.index, "train")
-    overrides = {**suite.datasets[source.index].train, **entry.train}
-    if suite.train is None:
-        faults.append(((), f"missing key 'train', and {model.label} is trained"))
-        return None
-    return validate_train({**suite.train.model_dump(), **overrides}, place, faults)
+            faults.add((*place, "seed"), f"the suite has no seed {exclusion.seed}")
+        if exclusion == Exclusion():
+            faults.add(place, "excludes everything; name a model, dataset or seed")
 
 
 def _expand(
-    suite: Suite, contenders: Sequence[Contender], sources: Sequence[Source], faults: Faults
+    suite: Suite, models: Sequence[SuiteModel], datasets: Sequence[SuiteDataset], faults: Faults
 ) -> list[Run]:
+    """The runs of every model on every dataset with every seed, less those that are excluded."""
+    _check_exclusions(suite, models, datasets, faults)
+    if (count := len(models) * len(datasets) * len(suite.seeds)) > RUNS:
+        faults.add(("models",), f"the suite plans {count:,} runs; at most {RUNS:,}")
+        return []
     runs: list[Run] = []
-    for source, model in itertools.product(sources, contenders):
-        entry = suite.models[model.index]
-        trained = model.trains and model.weights is None
-        train = _train(suite, entry, model, source, faults) if trained else None
-        where: Where = ("models", model.index, "slurm")
-        slurm = validate_slurm(suite, entry.slurm, where, faults)
-        for seed in suite.seeds if trained else suite.seeds[:1]:
-            if excluded(suite, model, source, seed):
-                continue
-            spec = RunSpec(
-                model=model.name,
-                model_version=model.version,
-                model_options=model.options,
-                dataset=source.name,
-                dataset_version=source.version,
-                dataset_options=source.options,
-                train=plain(train.model_dump()) if train else None,
-                seed=seed if trained else 0,
-                weights=_digest(model.weights),
-            )
-            runs.append(Run(spec, model.label, source.label, model.weights, slurm or suite.slurm))
+    for dataset, model in itertools.product(datasets, models):
+        train = _train(suite, model, dataset, faults) if model.trains else None
+        slurm = _slurm(suite, model, faults)
+        for seed in suite.seeds if model.trains else suite.seeds[:1]:
+            if not excluded(suite.exclude, model, dataset, seed):
+                spec = _spec(model, dataset, train, seed)
+                runs.append(Run(spec, model.label, dataset.label, model.weights, slurm))
     if not runs and not faults:
-        faults.append((("exclude",), "every run of the suite is excluded"))
-    _check_repeats(runs, contenders, faults)
+        faults.add(("exclude",), "every run of the suite is excluded")
+    _check_repeats(runs, models, faults)
     return runs
 
 
-def _check_repeats(runs: Sequence[Run], contenders: Sequence[Contender], faults: Faults) -> None:
+def _spec(model: SuiteModel, dataset: SuiteDataset, train: Train | None, seed: int) -> RunSpec:
+    return RunSpec(
+        model=model.name,
+        model_version=model.entry.version,
+        model_options=model.options,
+        dataset=dataset.name,
+        dataset_version=dataset.entry.version,
+        dataset_options=dataset.options,
+        train=plain(train.model_dump()) if train else None,
+        seed=seed if model.trains else 0,
+        weights=model.weights_sha256,
+    )
+
+
+def _train(suite: Suite, model: SuiteModel, dataset: SuiteDataset, faults: Faults) -> Train | None:
+    """The suite's settings, overridden by the dataset's and then by the model's."""
+    if suite.train is None:
+        faults.add((), f"missing key 'train', and {model.label} is trained")
+        return None
+    of_dataset, of_model = suite.datasets[dataset.index].train, suite.models[model.index].train
+    value = {**suite.train.model_dump(), **of_dataset, **of_model}
+
+    def place(key: Where) -> Where:
+        if key and key[0] in of_dataset.keys() - of_model.keys():
+            return ("datasets", dataset.index, "train", *key)
+        return ("models", model.index, "train", *key)
+
+    return parse(Train, value, faults, place)
+
+
+def _slurm(suite: Suite, model: SuiteModel, faults: Faults) -> Request:
+    """The suite's resources, overridden by the model's."""
+    overrides = suite.models[model.index].slurm
+    if not overrides:
+        return suite.slurm
+    value = {**suite.slurm.model_dump(exclude_unset=True), **overrides}
+    request = parse(Request, value, faults, lambda key: ("models", model.index, "slurm", *key))
+    return request or suite.slurm
+
+
+def _check_repeats(runs: Sequence[Run], models: Sequence[SuiteModel], faults: Faults) -> None:
     first: dict[str, Run] = {}
     for run in runs:
         twin = first.setdefault(run.spec.key, run)
         if twin is not run:
-            index = next(c.index for c in contenders if c.label == run.model)
-            faults.append(
-                (("models", index), f"'{run.model}' is the same run as '{twin.model}'; drop one")
-            )
-
-
-def _digest(file: Path | None) -> str | None:
-    """The sha256 of a file of imported weights; one that is not there was told already."""
-    return hashlib.sha256(file.read_bytes()).hexdigest() if file and file.is_file() else None
+            index = next(model.index for model in models if model.label == run.model)
+            text = f"'{run.model}' is the same run as '{twin.model}'; drop one"
+            faults.add(("models", index), text)

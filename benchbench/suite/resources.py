@@ -5,41 +5,39 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-Count = Annotated[int, Field(ge=1)]
+from benchbench.options import Count
+from benchbench.suite.section import Many, Section
+
 NotNegative = Annotated[int, Field(ge=0)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 def minutes(value: Any) -> Any:
     """Whole minutes of `90`, `1:30`, `1:30:00`, `2-00` or `2-00:00`, seconds rounded up."""
     if not isinstance(value, str):
         return value
-    found = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::([0-5]\d))?(?::([0-5]\d))?", value.strip())
-    if found is None:
+    match = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::([0-5]\d))?(?::([0-5]\d))?", value.strip())
+    if match is None:
         raise ValueError("minutes, or a time such as 4:00 (hours:minutes) or 2-12 (days-hours)")
-    days, first, second, third = found.groups()
+    days, first, second, third = match.groups()
     if days is None and second is None:
         return int(first)
     return int(days or 0) * 1440 + int(first) * 60 + int(second or 0) + (int(third or 0) > 0)
 
 
-class Shares(_Section):
+class Shares(Section):
     """How this machine is shared out: one run at a time on each GPU, or on each slot of a CPU."""
 
     slots: Count | None = None
     """Runs at once where there is no GPU; one for every four cores if absent."""
     threads: Count | None = None
     """CPU threads of each run; all cores shared out evenly if absent."""
-    gpus: list[NotNegative] | None = None
+    gpus: Many[NotNegative] | None = None
     """GPUs to use; all that are visible if absent, none if empty."""
 
 
-class Request(_Section):
+class Request(Section):
     """What one run asks of SLURM, by submitit's names."""
 
     timeout_min: Annotated[Count | None, BeforeValidator(minutes)] = None
@@ -71,10 +69,10 @@ class Request(_Section):
     mail_user: str | None = None
     array_parallelism: Count = 256
     """Most runs of one array at once."""
-    setup: list[str] = []
+    setup: Many[str] = []
     """Shell lines before Python starts, such as `module load cuda`."""
-    teardown: list[str] = []
-    srun_args: list[str] = []
+    teardown: Many[str] = []
+    srun_args: Many[str] = []
     additional_parameters: dict[str, Any] = {}
     """Any other option of sbatch, by its long name."""
 
@@ -94,13 +92,13 @@ class Request(_Section):
         """What is given to submitit, under the names of its `AutoExecutor`."""
         shared = ("timeout_min", "mem_gb", "nodes", "cpus_per_task", "gpus_per_node")
         skipped = ("max_num_timeout", "tasks_per_node", "setup")
-        made: dict[str, Any] = {"tasks_per_node": 1}
+        parameters: dict[str, Any] = {"tasks_per_node": 1}
         for name, value in self.model_dump(exclude_none=True, exclude=set(skipped)).items():
             if value or name in shared:
-                made[name if name in shared else f"slurm_{name}"] = value
+                parameters[name if name in shared else f"slurm_{name}"] = value
         # a site may have made jobs not requeuable by default
         extra = {"requeue": True, **self.additional_parameters}
-        return {**made, "slurm_additional_parameters": extra}
+        return {**parameters, "slurm_additional_parameters": extra}
 
     def __str__(self) -> str:
         """`1 GPU, 4 CPUs, 32 GB, 4:00, partition gpu`."""

@@ -5,37 +5,21 @@ Every field is documented where it is declared; `bench run` refuses what is not.
 
 from __future__ import annotations
 
-import typing
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from benchbench.errors import SchemaError, nearest
-from benchbench.options import complaint
-from benchbench.suite.document import Document, Where
+from benchbench.options import Count
 from benchbench.suite.resources import Request, Shares
+from benchbench.suite.section import Many, Section, named
 
-Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**30)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Momentum = Annotated[float, Field(ge=0, lt=1)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class SamplingSettings(_Section):
+class SamplingSettings(Section):
     """Scheduled sampling, see `benchbench.sampling.Sampling`; a bare name gives the defaults."""
 
     kind: Literal["none", "scheduled", "reverse"]
@@ -47,7 +31,7 @@ class SamplingSettings(_Section):
     """Time constant of the rise inside the context, `reverse` only."""
 
 
-class LossSettings(_Section):
+class LossSettings(Section):
     """Weights of the squared and the absolute error; `mse` and `l1+mse` are short for ones."""
 
     mse: NotNegative = 0.0
@@ -58,10 +42,6 @@ class LossSettings(_Section):
         if not self.mse and not self.l1:
             raise ValueError("a weight above 0 for mse or l1")
         return self
-
-
-def _named(value: Any) -> Any:
-    return {"name": value} if isinstance(value, str) else value
 
 
 def _sampling(value: Any) -> Any:
@@ -77,7 +57,7 @@ def _loss(value: Any) -> Any:
     return value
 
 
-class Train(_Section):
+class Train(Section):
     """How a model is trained: all of it decides the numbers, and is part of a run's key."""
 
     steps: Count
@@ -128,7 +108,7 @@ class Train(_Section):
         return value
 
 
-class DatasetEntry(_Section):
+class DatasetEntry(Section):
     """A dataset of the suite; a bare name gives its defaults."""
 
     name: str
@@ -139,14 +119,14 @@ class DatasetEntry(_Section):
     """Overrides of the suite's `train` for this dataset."""
 
 
-class ModelEntry(_Section):
+class ModelEntry(Section):
     """A model of the suite; a bare name gives its defaults."""
 
     name: str
     label: str | None = None
     """How tables call it; the name if absent."""
     options: dict[str, Any] = {}
-    grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
+    grid: dict[str, Annotated[Many[Any], Field(min_length=1)]] = {}
     """Options with a list of values each: one model for every combination."""
     train: dict[str, Any] = {}
     """Overrides of the suite's `train` for this model; they win over a dataset's."""
@@ -156,14 +136,14 @@ class ModelEntry(_Section):
     """Overrides of the suite's `slurm` for this model."""
 
 
-class ExecutorEntry(_Section):
+class ExecutorEntry(Section):
     """Where runs go; a bare name gives its defaults."""
 
     name: str
     options: dict[str, Any] = {}
 
 
-class Exclusion(_Section):
+class Exclusion(Section):
     """Runs to leave out: all those that match every key given."""
 
     model: str | None = None
@@ -173,19 +153,19 @@ class Exclusion(_Section):
     seed: Seed | None = None
 
 
-class Suite(_Section):
+class Suite(Section):
     """A whole suite file."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
     """Folder of its tables in `results/`; the file's name if absent."""
-    protocols: Annotated[list[str], Field(min_length=1)] = ["benchbench"]
+    protocols: Annotated[Many[str], Field(min_length=1)] = ["benchbench"]
     """Protocols under which the test set is scored, the first one the leaderboard's order."""
-    seeds: Annotated[list[Seed], Field(min_length=1)] = [0]
-    datasets: Annotated[list[Annotated[DatasetEntry, BeforeValidator(_named)]], Field(min_length=1)]
-    models: Annotated[list[Annotated[ModelEntry, BeforeValidator(_named)]], Field(min_length=1)]
+    seeds: Annotated[Many[Seed], Field(min_length=1)] = [0]
+    datasets: Annotated[Many[Annotated[DatasetEntry, BeforeValidator(named)]], Field(min_length=1)]
+    models: Annotated[Many[Annotated[ModelEntry, BeforeValidator(named)]], Field(min_length=1)]
     train: Train | None = None
     """Needed as soon as one model trains."""
-    exclude: list[Exclusion] = []
+    exclude: Many[Exclusion] = []
     checkpoint_every: Count = 500
     """Iterations between two checkpoints; does not change any number."""
     workers: Annotated[int, Field(ge=0)] = 0
@@ -194,99 +174,9 @@ class Suite(_Section):
     """Clips predicted at a time in validation and test."""
     store_predictions: bool = False
     """Keeps each run's test predictions, `predictions.npy`, for scoring again without the model."""
-    executor: Annotated[ExecutorEntry, BeforeValidator(_named)] = ExecutorEntry(name="inline")
+    executor: Annotated[ExecutorEntry, BeforeValidator(named)] = ExecutorEntry(name="inline")
     """Where runs go if the command line does not say: inline, local, slurm, or a third party's."""
     local: Shares = Shares()
     """How the `local` executor shares out this machine."""
     slurm: Request = Request()
     """Resources of one run, by submitit's names: `timeout_min`, `mem_gb`, `gpus_per_node`, …"""
-
-
-Faults = list[tuple[Where, str]]
-
-
-def validate(document: Document, faults: Faults) -> Suite | None:
-    """The suite in a document, or None with what is wrong added to `faults`."""
-    value = document.value
-    if not isinstance(value, dict):
-        faults.append(((), "expected a mapping with datasets, models and train"))
-        return None
-    try:
-        return Suite.model_validate({"name": document.path.stem, **value})
-    except ValidationError as error:
-        for item in error.errors():
-            faults.append(_fault(item))
-        return None
-
-
-def validate_train(value: dict[str, Any], where: Where, faults: Faults) -> Train | None:
-    """Train settings with overrides merged in, or None with what is wrong added to `faults`."""
-    try:
-        return Train.model_validate(value)
-    except ValidationError as error:
-        for item in error.errors():
-            place, message = _fault({**item, "loc": ("train", *item["loc"])})
-            if message.startswith("missing"):
-                faults.append((where, f"the suite's 'train' lacks '{place[-1]}'"))
-            else:
-                faults.append(((*where, *place[1:]), message))
-        return None
-
-
-def validate_slurm(
-    suite: Suite, overrides: dict[str, Any], where: Where, faults: Faults
-) -> Request | None:
-    """The resources of a model's runs, or None with what is wrong added to `faults`."""
-    if not overrides:
-        return suite.slurm
-    try:
-        return Request.model_validate({**suite.slurm.model_dump(exclude_unset=True), **overrides})
-    except ValidationError as error:
-        for item in error.errors():
-            place, message = _fault({**item, "loc": ("slurm", *item["loc"])})
-            faults.append(((*where, *place[1:]), message))
-        return None
-
-
-def _fault(item: Any) -> tuple[Where, str]:
-    where, kind = tuple(item["loc"]), item["type"]
-    if kind == "extra_forbidden":
-        return where, f"unknown key '{where[-1]}'{nearest(str(where[-1]), _fields(where[:-1]))}"
-    if kind == "missing":
-        return where, f"missing key '{where[-1]}'"
-    return where, complaint([{**item, "loc": ()}])
-
-
-def _fields(where: Where) -> list[str]:
-    """Known keys of the section at a place of the suite."""
-    section: Any = Suite
-    for part in where:
-        if isinstance(part, str) and part in section.model_fields:
-            section = _section(section.model_fields[part].annotation)
-    return list(section.model_fields)
-
-
-def _section(annotation: Any) -> Any:
-    """The section inside an annotation such as `list[Annotated[ModelEntry, …]]`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for inner in typing.get_args(annotation):
-        if (found := _section(inner)) is not None:
-            return found
-    return None
-
-
-def faulty(document: Document, faults: Faults) -> SchemaError:
-    """One error that lists all faults of a document in the order of their lines."""
-    end = len(document.lines) + 1_000_000
-
-    def line(fault: tuple[Where, str]) -> int:
-        where = fault[0]
-        for length in range(len(where), -1, -1):
-            if where[:length] in document.lines:
-                return document.lines[where[:length]]
-        return end
-
-    told = sorted(set(faults), key=lambda fault: (line(fault), str(fault)))
-    rows = [f"  {document.locate(where)}: {message}" for where, message in told]
-    return SchemaError("\n".join([f"{document.path}: {len(rows)} to mend", *rows]))

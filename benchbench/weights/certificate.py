@@ -161,7 +161,9 @@ def certificate(model: str) -> Certificate | None:
         faults = [
             f"{'.'.join(map(str, item['loc']))}: {item['msg'].lower()}" for item in error.errors()
         ]
-        raise SchemaError("\n  ".join([f"{path}: {len(faults)} faults", *faults])) from error
+        raise SchemaError(
+            "\n  ".join([f"{path}: {len(faults)} fault{'s' * (len(faults) > 1)}", *faults])
+        ) from error
 
 
 def sources(model: str) -> dict[str, Source]:

@@ -12,7 +12,7 @@ import yaml
 
 from benchbench.clip import Clip
 from benchbench.errors import SchemaError
-from benchbench.registry import build_model
+from benchbench.registry import MODELS, Entry, build_model
 from benchbench.suite.plan import plan
 from benchbench.suite.spec import RunSpec
 from benchbench.weights import files
@@ -51,7 +51,7 @@ def test_all_faults_are_told_at_once_with_their_lines(write_suite: Write) -> Non
     with pytest.raises(SchemaError) as caught:
         plan(write_suite(WRONG))
     head, *rows = str(caught.value).splitlines()
-    assert head.endswith(f"tiny.yaml: {len(rows)} to mend")
+    assert head.endswith(f"tiny.yaml: {len(rows)} faults")
     for expected in (
         "line 1, protocols.0: no protocol 'benchbnch'; did you mean 'benchbench'?",
         "line 2, seeds.1: expected at least 0, not -1",
@@ -76,7 +76,7 @@ def test_all_faults_are_told_at_once_with_their_lines(write_suite: Write) -> Non
     [
         ("models=[]", "models: expected a list of 1 or more, not []"),
         ("seeds=[]", "seeds: expected a list of 1 or more, not []"),
-        ("seeds=3", "seeds: expected a list, not 3"),
+        ("seeds=null", "seeds: expected a list, not None"),
         ("train.loss={mse: 0}", "a weight above 0 for mse or l1"),
         ("train=null", "missing key 'train', and convlstm is trained"),
         ("models.1.train={lr: high}", "models.1.train.lr: expected a number, not 'high'"),
@@ -91,11 +91,62 @@ def test_all_faults_are_told_at_once_with_their_lines(write_suite: Write) -> Non
         ("executor={name: slurm, options: {wiat: true}}", "no option 'wiat'; did you mean 'wait'?"),
         ("executor={name: slurm, options: {wait: 1}}", "executor.options.wait: expected true or"),
         ("name=../up", "expected text that matches"),
+        (
+            "train.epochs=20",
+            "command line, train.epochs: unknown key 'epochs'; benchbench counts steps: "
+            "steps = epochs x clips / batch",
+        ),
+        ("datasets.0.train={lr: high}", "datasets.0.train.lr: expected a number, not 'high'"),
+        ("models.1.train={schedule: one_cycle, warmup: 3}", "models.1.train.warmup: expected 0"),
+        ("models.1.slurm={mem_gb: much}", "models.1.slurm.mem_gb: expected a number, not 'much'"),
+        ("models.1.grid={kernel: [3, x]}", "models.1.grid.kernel: expected a whole number, not"),
+        ("models.1.options.hidden=[]", "options.hidden: expected a list of 1 or more, not []"),
+        ("models.1.options.hidden=[-1]", "hidden: item 1: expected a whole number of at least 1"),
+        ("models.1.options.hidden=[2000000000]", "'convlstm' cannot be built; "),
+        ("datasets.0.options.size=2000000000", "'convlstm' cannot be built; "),
+        (
+            f"models.1.grid={{kernel: {[3] * 40}, forget_bias: {[0.5] * 40}}}",
+            "models.1.grid: a grid of 1,600 models; at most 1,000",
+        ),
     ],
 )
 def test_a_wrong_value_is_told(write_suite: Write, override: str, message: str) -> None:
-    with pytest.raises(SchemaError, match="to mend") as caught:
+    with pytest.raises(SchemaError, match=r"tiny\.yaml: \d faults?\n") as caught:
         plan(write_suite(), [override])
+    assert message in str(caught.value)
+
+
+def test_a_value_stands_for_a_list_of_one(write_suite: Write) -> None:
+    one = ["seeds=3", "protocols=openstl", "models=persistence", "exclude={seed: 3, model: x}"]
+    suite = plan(write_suite(), [*one[:3]]).suite
+    assert (suite.seeds, suite.protocols, suite.models[0].name) == ([3], ["openstl"], "persistence")
+    with pytest.raises(SchemaError, match="no model 'x'"):
+        plan(write_suite(), one)
+    grid = ["models={name: convlstm, grid: {kernel: 3}}", "local.gpus=0", "slurm.setup=module x"]
+    made = plan(write_suite(), grid)
+    assert [run.model for run in made.runs] == ["convlstm kernel=3"]
+    assert (made.suite.local.gpus, made.suite.slurm.setup) == ([0], ["module x"])
+
+
+def test_a_suite_plans_no_more_runs_than_it_could_ever_do(
+    write_suite: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchbench.suite.plan.RUNS", 5)
+    with pytest.raises(SchemaError, match="the suite plans 6 runs; at most 5"):
+        plan(write_suite(), ["seeds=[0, 1, 2]"])
+
+
+def test_a_crash_of_a_builder_is_told_with_its_file_and_line(
+    write_suite: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(clip: Clip) -> None:
+        raise KeyError("nope")
+
+    monkeypatch.setitem(MODELS.entries, "crash", Entry("crash", crash, 1))
+    with pytest.raises(SchemaError) as caught:
+        plan(write_suite(), ["models=[crash]"])
+    line = crash.__code__.co_firstlineno + 1
+    message = f"'crash' cannot be built; {__file__}, line {line}: KeyError: 'nope' (crash on "
     assert message in str(caught.value)
 
 

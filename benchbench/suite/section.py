@@ -1,0 +1,85 @@
+"""Section: a mapping in a suite file, its keys declared as the fields of a class."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from benchbench.errors import nearest
+from benchbench.options import complaint
+from benchbench.suite.document import Where
+from benchbench.suite.faults import Faults
+
+S = TypeVar("S", bound="Section")
+T = TypeVar("T")
+
+ELSEWHERE = {
+    "epochs": "benchbench counts steps: steps = epochs x clips / batch",
+    "learning_rate": "write 'lr'",
+    "batch_size": "write 'batch'",
+}
+"""Keys of other tools, and what stands for them here."""
+
+
+class Section(BaseModel):
+    """A mapping whose unknown keys are faults, and whose values are not converted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def listed(value: Any) -> Any:
+    """A list of one where a value stands for a list; null and lists stay."""
+    return value if value is None or isinstance(value, (list, tuple)) else [value]
+
+
+def named(value: Any) -> Any:
+    """The mapping that a bare name stands for."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+Many = Annotated[list[T], BeforeValidator(listed)]
+
+
+def parse(
+    section: type[S], value: Any, faults: Faults, place: Callable[[Where], Where] = lambda key: key
+) -> S | None:
+    """The section in a value, or None with what is wrong added to `faults`.
+
+    `place` gives a key's place in the document from its place in the section.
+    """
+    try:
+        return section.model_validate(value)
+    except ValidationError as error:
+        for item in error.errors():
+            where = tuple(item["loc"])
+            faults.add(place(where), _text(section, where, item))
+        return None
+
+
+def _text(section: type[Section], where: Where, item: Any) -> str:
+    if item["type"] == "missing":
+        return f"missing key '{where[-1]}'"
+    if item["type"] != "extra_forbidden":
+        return complaint([{**item, "loc": ()}])
+    key = str(where[-1])
+    hint = f"; {ELSEWHERE[key]}" if key in ELSEWHERE else nearest(key, _keys(section, where[:-1]))
+    return f"unknown key '{key}'{hint}"
+
+
+def _keys(section: type[Section], where: Where) -> list[str]:
+    """The keys of the section at a place of another."""
+    for part in where:
+        if isinstance(part, str) and part in section.model_fields:
+            section = _section_in(section.model_fields[part].annotation) or section
+    return list(section.model_fields)
+
+
+def _section_in(annotation: Any) -> type[Section] | None:
+    """The section inside an annotation such as `list[Annotated[ModelEntry, …]]`."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    sections = (_section_in(inner) for inner in typing.get_args(annotation))
+    return next((section for section in sections if section is not None), None)
