@@ -73,15 +73,15 @@ class Display:
     def event(self, run: Run, event: Event) -> None:
         """Shows where one run stands."""
         key = run.spec.key
-        done, of = _share(event)
-        what = "" if isinstance(event, Note) and event.phase != "held" else str(event)
+        done, total = _share(event)
+        words = "" if isinstance(event, Note) and event.phase != "held" else str(event)
         if self.console.is_terminal:
             if key not in self.tasks:
-                self.tasks[key] = self.live.add_task(title(run), total=of, what="")
-            self.live.update(self.tasks[key], completed=done, total=of, what=what)
-        elif what and time.monotonic() - self.printed.get(key, 0.0) >= LINE_SECONDS:
+                self.tasks[key] = self.live.add_task(title(run), total=total, what="")
+            self.live.update(self.tasks[key], completed=done, total=total, what=words)
+        elif words and time.monotonic() - self.printed.get(key, 0.0) >= LINE_SECONDS:
             self.printed[key] = time.monotonic()
-            self._line(f"  {title(run)}: {what}")
+            self.say(f"  {title(run)}: {words}")
 
     def outcome(self, outcome: Outcome) -> None:
         """Notes that a run has ended, for better or worse."""
@@ -93,16 +93,13 @@ class Display:
         if outcome.status == "submitted":
             return  # the executor has said what it submitted
         if outcome.status == "done":
-            self._line(f"done {self.ended}/{self.total}: {title(outcome.run)}")
+            self.say(f"done {self.ended}/{self.total}: {title(outcome.run)}")
         else:
             message = f"{outcome.status}: {title(outcome.run)}: {outcome.message}"
-            self._line(f"{message}; log: {outcome.log}")
+            self.say(f"{message}; log: {outcome.log}")
 
     def say(self, text: str) -> None:
-        """A line among the bars."""
-        self._line(text)
-
-    def _line(self, text: str) -> None:
+        """Prints a line above the bars."""
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -112,7 +109,7 @@ def title(run: Run) -> str:
 
 
 def _share(event: Event) -> tuple[int | None, int | None]:
-    """Done and all there is, of a phase that counts."""
+    """How much is done and how much there is, in a phase that counts."""
     if isinstance(event, Training):
         return event.step, event.steps
     return (event.done, event.total) if isinstance(event, Testing) else (None, None)
@@ -137,13 +134,13 @@ def watching(console: Console) -> Iterator[Watch]:
 
 
 def _tenths(console: Console) -> Watch:
-    said: dict[str, int] = {}
+    printed: dict[str, int] = {}
 
     def watch(name: str, done: int, total: int) -> None:
         tenth = 10 * done // total if total else 0
-        if tenth != said.get(name):
-            said[name] = tenth
-            of = f"{tenth * 10:3} % of {total / 1e6:.1f} MB" if total else "begun"
-            console.print(f"{name}: {of}", highlight=False, soft_wrap=True)
+        if tenth != printed.get(name):
+            printed[name] = tenth
+            share = f"{tenth * 10:3} % of {total / 1e6:.1f} MB" if total else "begun"
+            console.print(f"{name}: {share}", highlight=False, soft_wrap=True)
 
     return watch

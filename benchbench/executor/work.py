@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Literal
 
 from benchbench.errors import BenchError, RunFailed
 from benchbench.executor import Outcome
@@ -56,11 +57,7 @@ def work(job: Job, *, device: str, watch: Watch, stop: Callable[[], bool]) -> Ou
 
 
 def _attempt(
-    job: Job,
-    claim: Claim,
-    device: str,
-    watch: Watch,
-    stop: Callable[[], bool],
+    job: Job, claim: Claim, device: str, watch: Watch, stop: Callable[[], bool]
 ) -> Outcome:
     """The run itself, once the folder is ours."""
     import torch
@@ -68,15 +65,17 @@ def _attempt(
     from benchbench.run.execute import Execution
     from benchbench.training.trainer import Interrupted
 
-    state = StateFile(job.folder)
+    file = StateFile(job.folder)
 
     def tell(event: Event) -> None:
-        state.write(event)
+        file.write(event)
         watch(event)
 
     def stopped() -> bool:
         return claim.lost.is_set() or stop()
 
+    status: Literal["done", "interrupted", "failed"] = "done"
+    message = ""
     with _logging_to(job.log):
         name, number = job.run.spec.name, claim.number
         log.info("run %s on %s, attempt %d, process %d", name, device, number, os.getpid())
@@ -84,19 +83,17 @@ def _attempt(
             tell(Note("start"))
             _check_code(job)
             Execution(job, torch.device(device), tell, stopped).execute()
+            log.info("done")
         except Interrupted as error:
-            message = "another machine took over" if claim.lost.is_set() else str(error)
+            status, message = "interrupted", str(error)
+            if claim.lost.is_set():
+                message = "another machine took over"
             log.info("interrupted: %s", message)
-            tell(Note("interrupted", message))
-            return Outcome(job, "interrupted", message)
         except Exception as error:
-            message = explain(error)
+            status, message = "failed", explain(error)
             _log_failure(error)
-            tell(Note("failed", message))
-            return Outcome(job, "failed", message)
-        log.info("done")
-        tell(Note("done"))
-        return Outcome(job, "done")
+        tell(Note(status, message))
+    return Outcome(job, status, message)
 
 
 def is_cancelled(job: Job) -> bool:

@@ -11,6 +11,8 @@ import yaml
 
 from benchbench.suite.plan import Plan, plan
 
+from .cases import Case
+
 SUITE: dict[str, Any] = {
     "datasets": [
         {
@@ -38,3 +40,9 @@ def make_plan(tmp_path: Path) -> Callable[..., Plan]:
         return plan(path)
 
     return make
+
+
+@pytest.fixture
+def case(make_plan: Callable[..., Plan], tmp_path: Path) -> Case:
+    """The tiny suite's run, not yet submitted."""
+    return Case(make_plan(), tmp_path / "r")

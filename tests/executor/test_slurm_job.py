@@ -168,3 +168,19 @@ def test_a_job_does_not_wait_for_ever(
     Claim(job.job.folder)
     monkeypatch.setattr(slurm_job, "HELD_SECONDS", 0.0)
     assert job() == "held"
+
+
+def test_submitit_asks_what_a_job_sets_before_it_requeues() -> None:
+    """`leave` replaces a method of submitit's handler; here is that of the installed version."""
+    from submitit.core.job_environment import SignalHandler
+
+    handler = SignalHandler.__new__(SignalHandler)
+    assert callable(handler.has_timed_out)
+    assert handler.checkpoint_and_try_requeue.__self__ is handler
+
+    def asked() -> bool:
+        raise InterruptedError
+
+    handler.has_timed_out = asked
+    with pytest.raises(InterruptedError):
+        handler.checkpoint_and_try_requeue(signal.SIGUSR2)
