@@ -15,7 +15,6 @@ from torch import Tensor
 
 from benchbench.clip import Clip
 from benchbench.errors import DataMissing
-from benchbench.folder import data_folder as data_folder
 
 if TYPE_CHECKING:
     from benchbench.data.download import DataFile, Watch

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchbench.atomic import replacing
-from benchbench.dataset import data_folder
 from benchbench.errors import DataMissing
+from benchbench.folder import data_folder
 
 IDX_IMAGES = 0x00000803
 EXPECTED_IDX = "expected an idx3 file of square uint8 images"
@@ -153,7 +153,7 @@ def inspect_npz(path: Path, *, keys: tuple[str, ...]) -> dict[str, tuple[int, ..
     if lacking := [key for key in keys if key not in shapes]:
         raise DataMissing(
             f"{path}: lacks {', '.join(lacking)}; expected the arrays {', '.join(keys)}, "
-            f"found {', '.join(shapes) or 'none'}"
+            f"not {', '.join(shapes) or 'none'}"
         )
     return shapes
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from benchbench.clip import Clip
 from benchbench.data.download import DataFile
-from benchbench.dataset import Dataset, Split, SplitName, data_folder
+from benchbench.dataset import Dataset, Split, SplitName
 from benchbench.errors import DataMissing, OptionError
+from benchbench.folder import data_folder
 from benchbench.options import Count
 
 from ._arrays import idx_images, inspect_idx, inspect_npz, mapped, unpack, unpacked

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from benchbench.clip import Clip
 from benchbench.data.download import DataFile
-from benchbench.dataset import Dataset, Split, SplitName, data_folder
+from benchbench.dataset import Dataset, Split, SplitName
 from benchbench.errors import DataMissing, OptionError
+from benchbench.folder import data_folder
 
 from ._arrays import inspect_npz, mapped, unpack, unpacked
 

@@ -1,4 +1,4 @@
-"""A person's own recordings: found in a file or folder, and made ready to be mapped."""
+"""A person's own recordings: looked up in a file or folder, and made ready to be mapped."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageSequence
 
 from benchbench.atomic import replacing
-from benchbench.dataset import data_folder
 from benchbench.errors import DataMissing
+from benchbench.folder import data_folder
 
 from ._arrays import inspect_npy, inspect_npz, unpack, unpacked
 

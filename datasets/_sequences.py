@@ -43,10 +43,10 @@ def inspect_sequences(path: Path, *, count: int) -> None:
         DataMissing: it has not.
     """
     shape, dtype = inspect_npy(path)
-    wanted = (FRAMES, count, EXTENT, EXTENT)
-    if shape != wanted or dtype not in (np.uint8, np.float32):
+    expected = (FRAMES, count, EXTENT, EXTENT)
+    if shape != expected or dtype not in (np.uint8, np.float32):
         raise DataMissing(
-            f"{path}: expected {wanted} of uint8 (or float32), not {shape} of {dtype}"
+            f"{path}: expected {expected} of uint8 (or float32), not {shape} of {dtype}"
         )
 
 

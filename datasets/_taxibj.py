@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchbench.atomic import replacing
-from benchbench.dataset import data_folder
 from benchbench.errors import DataMissing
+from benchbench.folder import data_folder
 
 SLOTS = 48
 """Half hours of a day."""
@@ -41,15 +41,15 @@ def inspect_h5(path: Path, *, frame: tuple[int, int, int]) -> None:
     """
     import h5py
 
-    wanted = f"expected an HDF5 file with date (N,) and data (N, {', '.join(map(str, frame))})"
+    expected = f"expected an HDF5 file with date (N,) and data (N, {', '.join(map(str, frame))})"
     try:
         with h5py.File(path, "r") as file:
             shapes = {key: file[key].shape for key in ("date", "data") if key in file}
     except OSError as error:
-        raise DataMissing(f"{path}: truncated or no HDF5 file ({error}); {wanted}") from None
+        raise DataMissing(f"{path}: truncated or no HDF5 file ({error}); {expected}") from None
     count = shapes.get("date", (0,))[0]
     if shapes.get("date") != (count,) or shapes.get("data") != (count, *frame):
-        raise DataMissing(f"{path}: {wanted}, found {shapes}")
+        raise DataMissing(f"{path}: {expected}, found {shapes}")
 
 
 def whole_days(dates: Sequence[str]) -> Whole:

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from benchbench.clip import Clip
 from benchbench.data.download import DataFile
-from benchbench.dataset import SPLITS, Dataset, Split, SplitName, data_folder
+from benchbench.dataset import SPLITS, Dataset, Split, SplitName
 from benchbench.errors import DataMissing, OptionError
+from benchbench.folder import data_folder
 from benchbench.options import Count, Counts
 from benchbench.registry import register_dataset
 

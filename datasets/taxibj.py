@@ -19,13 +19,13 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from benchbench.clip import Clip
 from benchbench.data.download import DataFile
-from benchbench.dataset import Dataset, Split, SplitName, data_folder
+from benchbench.dataset import Dataset, Split, SplitName
 from benchbench.errors import DataMissing, OptionError
+from benchbench.folder import data_folder
 from benchbench.options import Count
 from benchbench.registry import register_dataset
 
@@ -123,9 +123,10 @@ class TaxiBJ(Dataset):
         """Windows of a prepared dataset, in time."""
         years = load_years(self._paths())
         starts: Whole = getattr(self.spans(years), name)
-        low, high = extremes(years.frames, self.test)
+        frames = prepared_folder(self._paths()) / "frames.npy"
+        low, high = extremes(frames, self.test)
         return TaxiWindows(
-            prepared_folder(self._paths()) / "frames.npy",
+            frames,
             starts,
             np.asarray(years.slots[starts]),
             length=len(starts),
@@ -171,7 +172,7 @@ class TaxiBJ(Dataset):
     def notes(self) -> dict[str, Any]:
         """How the windows were counted; the extremes turn errors back into vehicles."""
         years = load_years(self._paths())
-        low, high = extremes(years.frames, self.test)
+        low, high = extremes(prepared_folder(self._paths()) / "frames.npy", self.test)
         return {
             "order": self.order,
             "frames": len(years.frames),
@@ -183,16 +184,10 @@ class TaxiBJ(Dataset):
 
 
 @functools.lru_cache(maxsize=4)
-def _extremes(path: str, test: int) -> tuple[float, float]:
-    fitted = mapped(Path(path))[:-test]
-    return float(fitted.min()), float(fitted.max())
-
-
-def extremes(frames: NDArray[np.float32], test: int) -> tuple[float, float]:
+def extremes(frames: Path, test: int) -> tuple[float, float]:
     """The least and the greatest value of all frames but the last `test`."""
-    if isinstance(frames, np.memmap) and frames.filename is not None:
-        return _extremes(str(frames.filename), test)
-    return float(frames[:-test].min()), float(frames[:-test].max())
+    fitted = mapped(frames)[:-test]
+    return float(fitted.min()), float(fitted.max())
 
 
 @dataclass(frozen=True)

@@ -40,8 +40,12 @@ def test_every_entry_has_a_citation_and_documents_all_its_options(kind: Registry
         assert module.__doc__ is not None
         assert kind.citation(name) == module.__doc__.splitlines()[0]
         assert len(kind.citation(name)) > 20
+        # a dataclass without a docstring gets one of its signature: that documents nothing
+        classes = getattr(entry.build, "__mro__", (entry.build,))
+        texts = [one.__doc__ or "" for one in classes]
+        written = [t for one, t in zip(classes, texts, strict=True) if one.__name__ not in t[:40]]
         for option in entry.options:
-            assert f"{option}:" in (entry.build.__doc__ or ""), f"{name}: {option}"
+            assert f"{option}:" in "".join(written), f"{name}: {option}"
 
 
 def test_a_near_miss_is_named() -> None:

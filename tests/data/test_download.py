@@ -354,28 +354,3 @@ def test_a_file_without_published_checksum_is_held_to_the_first_one_seen(data: P
         file.prepare()
     file.path.write_bytes(BODY)
     assert verify(file.path, None).sha256 == first
-
-
-def test_a_file_is_read_again_only_when_it_changed(
-    data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    data.mkdir()
-    path = data / "b"
-    path.write_bytes(b"one")
-    before = checksums(path)
-
-    def refuse(_: Path) -> tuple[str, str]:
-        raise AssertionError("read again")
-
-    monkeypatch.setattr("benchbench.data.checksums.digests", refuse)
-    assert checksums(path) == before
-    with pytest.raises(AssertionError):
-        checksums(path, fresh=True)
-
-
-def test_a_broken_ledger_is_named(data: Path) -> None:
-    data.mkdir()
-    (data / "b").write_bytes(b"one")
-    (data / "checksums.json").write_text("[1]")
-    with pytest.raises(DataMissing, match=r"checksums\.json"):
-        checksums(data / "b")
