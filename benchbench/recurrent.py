@@ -8,7 +8,7 @@ B batch, T frames, C channels, H height, W width of frames; c, h, w of folded ("
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple, Protocol, cast
 
 import torch
@@ -184,6 +184,7 @@ class Recurrent(Predictor):
         patch_order: how their pixels are laid out, see `fold`.
         first_scored: index of the first predicted frame that is in the loss. Frame 1 in the PredRNN
             family; CMS-LSTM's trainer throws the prediction of frame 1 away, so 2 there.
+        penalty: gives further named terms of the loss from what each step of training carried.
     """
 
     def __init__(
@@ -193,12 +194,30 @@ class Recurrent(Predictor):
         patch: int,
         patch_order: PatchOrder = "thuml",
         first_scored: int = 1,
+        penalty: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.stack = stack
         self.patch = patch
         self.patch_order = patch_order
         self.first_scored = first_scored
+        self.penalty = penalty
+
+    def steps(
+        self, frames: Tensor, count: int, truth: Tensor | None = None
+    ) -> Iterator[tuple[Tensor, Any]]:
+        """Each step's prediction, folded, and what it carries to the next; arguments as `roll`."""
+        x = fold(frames, self.patch, self.patch_order)
+        carry = self.stack.begin(x[:, 0])
+        prediction = x[:, 0]
+        for t in range(count):
+            if truth is None or t == 0:
+                fed = x[:, t] if t < x.shape[1] else prediction
+            else:
+                given = truth[:, t].to(x).view(-1, 1, 1, 1)
+                fed = given * x[:, t] + (1 - given) * prediction
+            prediction, carry = self.stack(fed, carry)
+            yield prediction, carry
 
     def roll(self, frames: Tensor, steps: int, truth: Tensor | None = None) -> Tensor:
         """Predictions of frames 1 … steps, (B, steps, C, H, W), unclipped.
@@ -210,20 +229,12 @@ class Recurrent(Predictor):
                 the step before is; in between they are mixed. None: true frames as far as there
                 are any, then own predictions.
         """
-        x = fold(frames, self.patch, self.patch_order)
-        carry = self.stack.begin(x[:, 0])
-        prediction = x[:, 0]
-        predictions = []
-        for t in range(steps):
-            if truth is None or t == 0:
-                fed = x[:, t] if t < x.shape[1] else prediction
-            else:
-                given = truth[:, t].to(x).view(-1, 1, 1, 1)
-                fed = given * x[:, t] + (1 - given) * prediction
-            prediction, carry = self.stack(fed, carry)
-            predictions.append(prediction)
+        predictions = [prediction for prediction, _ in self.steps(frames, steps, truth)]
+        return self._unfolded(predictions, frames.dtype)
+
+    def _unfolded(self, predictions: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
         # autocast leaves half precision in the head's output; losses and scores want the frames'
-        rolled = torch.stack(predictions, dim=1).to(frames.dtype)
+        rolled = torch.stack(list(predictions), dim=1).to(dtype)
         return unfold(rolled, self.patch, self.patch_order)
 
     def forward(self, context: Tensor, horizon: int) -> Tensor:
@@ -231,9 +242,13 @@ class Recurrent(Predictor):
 
     def losses(self, context: Tensor, target: Tensor, progress: Progress) -> dict[str, Tensor]:
         frames = torch.cat([context, target], dim=1)
-        B, steps = frames.shape[0], frames.shape[1] - 1
+        B, count = frames.shape[0], frames.shape[1] - 1
         truth = progress.mask(B, context.shape[1], target.shape[1])
-        predictions = self.roll(frames, steps, truth.to(frames.device, non_blocking=True))
+        steps = list(self.steps(frames, count, truth.to(frames.device, non_blocking=True)))
+        predictions = self._unfolded([prediction for prediction, _ in steps], frames.dtype)
         # a clip of one context frame has no discarded warm-up prediction to drop
         first = min(self.first_scored, context.shape[1])
-        return progress.criterion(predictions[:, first - 1 :], frames[:, first:])
+        terms = progress.criterion(predictions[:, first - 1 :], frames[:, first:])
+        if self.penalty is not None:
+            terms |= self.penalty([carry for _, carry in steps])
+        return terms

@@ -27,7 +27,8 @@ from ._blocks import Affine, BlockName, Conv, wrap
 class SpatiotemporalLSTMCell(nn.Module):
     """ST-LSTM (paper equation 3, released code): seven gates of x, four of h, three of m.
 
-    The output gate sees the new c and m through a convolution, which the paper's text lacks.
+    The output gate sees the new c and m through a convolution, which the paper's text lacks. What
+    the step adds to c and to m is in the state's `more`, for PredRNN-V2's loss.
     """
 
     def __init__(self, inputs: int, hidden: int, conv: Conv, *, forget_bias: float) -> None:
@@ -44,13 +45,13 @@ class SpatiotemporalLSTMCell(nn.Module):
         ix, fx, gx, ix_m, fx_m, gx_m, ox = self.of_x(x).chunk(7, dim=1)
         ih, fh, gh, oh = self.of_h(state.h).chunk(4, dim=1)
         im, fm, gm = self.of_m(state.m).chunk(3, dim=1)
-        f = torch.sigmoid(fx + fh + self.forget_bias)
-        c = f * state.c + torch.sigmoid(ix + ih) * torch.tanh(gx + gh)
-        f = torch.sigmoid(fx_m + fm + self.forget_bias)
-        m = f * state.m + torch.sigmoid(ix_m + im) * torch.tanh(gx_m + gm)
+        delta_c = torch.sigmoid(ix + ih) * torch.tanh(gx + gh)
+        c = torch.sigmoid(fx + fh + self.forget_bias) * state.c + delta_c
+        delta_m = torch.sigmoid(ix_m + im) * torch.tanh(gx_m + gm)
+        m = torch.sigmoid(fx_m + fm + self.forget_bias) * state.m + delta_m
         cm = torch.cat([c, m], dim=1)
         h = torch.sigmoid(ox + oh + self.of_cm(cm)) * torch.tanh(self.reduce(cm))
-        return State(h, c, m)
+        return State(h, c, m, more=(delta_c, delta_m))
 
 
 class SharedGatesCell(nn.Module):

@@ -117,7 +117,7 @@ class Recipe(Part):
     what: str
     """Whose, and on which data."""
     train: dict[str, Any]
-    """Fields of a suite's `train`, those that are not our defaults."""
+    """Fields of a suite's `train`."""
     unsaid: str = ""
     """What of it these fields cannot say."""
 

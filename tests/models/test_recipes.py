@@ -18,6 +18,4 @@ RECIPES = [
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_is_a_suites_train(recipe: Recipe) -> None:
-    train = Train.model_validate(recipe.train).model_dump()
-    defaults = Train(steps=1).model_dump()
-    assert {name for name in train if train[name] != defaults[name]} == set(recipe.train)
+    Train.model_validate(recipe.train)
