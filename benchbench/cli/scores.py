@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     import torch
 
@@ -119,8 +120,6 @@ def score(
 
     Values are taken to be in [0, 1] unless --range says otherwise; whole numbers must have one.
     """
-    import tempfile
-
     from benchbench import protocols
     from benchbench.errors import SchemaError
     from benchbench.scoring.arrays import given, read
@@ -132,10 +131,7 @@ def score(
     chosen = _protocols(protocol)
     if span is None:
         chosen = [protocols.without_range(one) for one in chosen]
-    if out is not None:
-        _make_folder(out)
-    with contextlib.ExitStack() as stack:
-        folder = out or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    with _folder(out) as folder:
         stream = given(read(prediction), read(target), span=span)
         summaries = evaluate(stream, chosen, folder)
     _print_scores([("", summary) for summary in summaries.values()], as_json)
@@ -143,15 +139,24 @@ def score(
         _say(f"every frame's scores are in {out}")
 
 
-def _make_folder(out: Path) -> None:
+@contextlib.contextmanager
+def _folder(out: Path | None) -> Iterator[Path]:
+    """The folder of `--out`, or one that is gone at the end."""
+    import tempfile
+
     from benchbench.errors import SchemaError
 
+    if out is None:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
+        return
     try:
         out.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
         raise SchemaError(f"--out {out}: is a file; name a folder") from None
     except OSError as error:
         raise SchemaError(f"--out {out}: cannot be made ({error.strerror})") from None
+    yield out
 
 
 @app.command()
@@ -181,26 +186,31 @@ def rescore(
 
     from benchbench.cli.progress import Display, watching
     from benchbench.dataset import prepare
-    from benchbench.run.record import Store
-    from benchbench.run.rescore import Rescoring, finished
 
-    chosen = _protocols(protocol)
-    folders = list(dict.fromkeys(Store(results).find(run) for run in runs))
-    rescorings = [Rescoring.of(f, record, chosen) for f, record in finished(folders).items()]
+    rescorings = _rescorings(runs, _protocols(protocol), results)
     place = _device(device)
-    console = Console(stderr=True, quiet=as_json)
+    # standard error is often sent where JSON goes
+    console = Console(stderr=True, quiet=as_json and not sys.stderr.isatty())
     with watching(console) as watch:
         prepare((one.dataset for one in rescorings if one.missing), watch)
     rows = []
     with Display(console, len(rescorings)) as display:
         for one in rescorings:
-            watch_test = functools.partial(_show_testing, display, one)
-            summaries = one.score(batch=batch, device=place, workers=workers, watch=watch_test)
+            testing = functools.partial(_show, display, one)
+            summaries = one.score(batch=batch, device=place, workers=workers, watch=testing)
             rows += [(str(one.folder), summary) for summary in summaries]
     _print_scores(rows, as_json)
 
 
-def _show_testing(display: Display, rescoring: Rescoring, done: int, total: int) -> None:
+def _rescorings(runs: list[str], chosen: list[Protocol], results: Path) -> list[Rescoring]:
+    from benchbench.run.record import Store
+    from benchbench.run.rescore import Rescoring, finished
+
+    folders = list(dict.fromkeys(Store(results).find(run) for run in runs))
+    return [Rescoring.of(folder, record, chosen) for folder, record in finished(folders).items()]
+
+
+def _show(display: Display, rescoring: Rescoring, done: int, total: int) -> None:
     from benchbench.suite.plan import Run
     from benchbench.training.events import Testing
 

@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 
 
 @functools.cache
-def _known() -> dict[str, Protocol]:
+def _by_name() -> dict[str, Protocol]:
     stems = sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
     offers = [importlib.import_module(f"{__name__}.{stem}").PROTOCOLS for stem in stems]
     offers += [entry.load() for entry in importlib.metadata.entry_points(group=__name__)]
-    known: dict[str, Protocol] = {}
+    by_name: dict[str, Protocol] = {}
     for protocol in (protocol for offer in offers for protocol in offer):
-        if protocol.name in known:
+        if protocol.name in by_name:
             raise SchemaError(f"protocol '{protocol.name}' is defined twice; rename one")
-        known[protocol.name] = protocol
-    return known
+        by_name[protocol.name] = protocol
+    return by_name
 
 
 def names() -> list[str]:
     """Every protocol, ours first."""
-    return sorted(_known(), key=lambda name: (name != "benchbench", name))
+    return sorted(_by_name(), key=lambda name: (name != "benchbench", name))
 
 
 def get(name: str) -> Protocol:
@@ -46,9 +46,9 @@ def get(name: str) -> Protocol:
     Raises:
         UnknownName: there is none; the message names the nearest.
     """
-    if name not in _known():
+    if name not in _by_name():
         raise UnknownName(f"no protocol '{name}'{nearest(name, names())}")
-    return _known()[name]
+    return _by_name()[name]
 
 
 def without_range(protocol: Protocol) -> Protocol:
@@ -62,7 +62,7 @@ def without_range(protocol: Protocol) -> Protocol:
     except Unfit as error:
         others = [
             name
-            for name, other in _known().items()
+            for name, other in _by_name().items()
             if not all(metric.statistic.needs_range for metric in other.metrics)
         ]
         raise Unfit(f"{error}: {', '.join(sorted(others))}") from None

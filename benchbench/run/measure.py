@@ -58,23 +58,23 @@ class Estimate:
 
     def warnings(self) -> list[str]:
         """What of the suite's `slurm` will not do."""
-        asked, warnings = self.run.slurm, []
-        if asked.timeout_min is not None:
-            jobs = self.hours * 60 / asked.timeout_min
-            if jobs > asked.max_num_timeout + 1:
+        slurm, warnings = self.run.slurm, []
+        if slurm.timeout_min is not None:
+            jobs = self.hours * 60 / slurm.timeout_min
+            if jobs > slurm.max_num_timeout + 1:
                 warnings.append(
-                    f"needs {jobs:.0f} jobs of timeout_min {asked.timeout_min}, and "
-                    f"max_num_timeout allows {asked.max_num_timeout + 1}"
+                    f"needs {jobs:.0f} jobs of timeout_min {slurm.timeout_min}, and "
+                    f"max_num_timeout allows {slurm.max_num_timeout + 1}"
                 )
             elif jobs > 0.9:
-                warnings.append(f"will be requeued: timeout_min is {asked.timeout_min}")
-            if self.validation_seconds > asked.signal_delay_s / 2:
+                warnings.append(f"will be requeued: timeout_min is {slurm.timeout_min}")
+            if self.validation_seconds > slurm.signal_delay_s / 2:
                 warnings.append(
                     f"a validation takes {self.validation_seconds:.0f} s: raise signal_delay_s "
                     "above twice that, or a signal in it costs the steps since the last checkpoint"
                 )
-        if self.device == "cpu" and asked.mem_gb and self.peak_bytes > 0.9 * asked.mem_gb * 2**30:
-            warnings.append(f"needs {self.peak_bytes / 2**30:.1f} GB, mem_gb is {asked.mem_gb:g}")
+        if self.device == "cpu" and slurm.mem_gb and self.peak_bytes > 0.9 * slurm.mem_gb * 2**30:
+            warnings.append(f"needs {self.peak_bytes / 2**30:.1f} GB, mem_gb is {slurm.mem_gb:g}")
         return warnings
 
 

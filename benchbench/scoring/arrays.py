@@ -21,6 +21,7 @@ from benchbench.scoring.stream import Batch, Stream, require_finite
 BATCH_BYTES = 1 << 24
 """Size of the predicted frames, in float32, that are scored at a time."""
 Span = tuple[float, float] | None
+Frames = Tensor | npt.NDArray[Any]
 
 
 def read(source: str) -> npt.NDArray[Any]:
@@ -50,8 +51,8 @@ def read(source: str) -> npt.NDArray[Any]:
         if not loaded.files:
             raise DataMissing(f"{path}: holds no array")
         if member not in loaded.files:
-            asked = f"no array '{member}'" if member else "several arrays"
-            raise DataMissing(f"{path}: {asked}; say {path}:NAME with one of {names}")
+            fault = f"no array '{member}'" if member else "several arrays"
+            raise DataMissing(f"{path}: {fault}; say {path}:NAME with one of {names}")
         try:
             array: npt.NDArray[Any] = loaded[member]
         except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
@@ -86,25 +87,25 @@ def given(
     if 0 in x.shape:
         raise Unfit(f"arrays of shape {tuple(x.shape)} hold nothing to score")
     N, T, C, H, W = x.shape
-    step = batch or max(1, BATCH_BYTES // (4 * T * C * H * W))
-
-    def batches() -> Generator[Batch, None, None]:
-        for start in range(0, N, step):
-            part = slice(start, start + step)
-            p, t = _mapped("prediction", x[part], span), _mapped("target", y[part], span)
-            wider = torch.promote_types(p.dtype, t.dtype)
-            ids = [str(index) for index in range(N)[part]]
-            one = Batch(ids, p.to(wider), t.to(p.device, wider))
-            require_finite(one, first=start)
-            if span is not None:
-                _require_range(one.target, span)
-            yield one
-
     clip = Clip(channels=C, height=H, width=W, context=1, horizon=T)
-    return Stream(clip, N, batches(), span)
+    batch = batch or max(1, BATCH_BYTES // (4 * T * C * H * W))
+    return Stream(clip, N, _batches(x, y, span, batch), span)
 
 
-def _frames(what: str, values: Tensor | npt.ArrayLike, span: Span) -> Tensor | npt.NDArray[Any]:
+def _batches(x: Frames, y: Frames, span: Span, size: int) -> Generator[Batch, None, None]:
+    for start in range(0, len(x), size):
+        part = slice(start, start + size)
+        prediction, target = _mapped("prediction", x[part], span), _mapped("target", y[part], span)
+        kind = torch.promote_types(prediction.dtype, target.dtype)
+        ids = [str(index) for index in range(len(x))[part]]
+        batch = Batch(ids, prediction.to(kind), target.to(prediction.device, kind))
+        require_finite(batch, first=start)
+        if span is not None:
+            _require_range(batch.target, span)
+        yield batch
+
+
+def _frames(what: str, values: Tensor | npt.ArrayLike, span: Span) -> Frames:
     """Frames (N, T, C, H, W) as they are.
 
     Raises:
@@ -136,7 +137,7 @@ def _frames(what: str, values: Tensor | npt.ArrayLike, span: Span) -> Tensor | n
     return frames
 
 
-def _tensor(what: str, values: Tensor | npt.NDArray[Any]) -> Tensor:
+def _tensor(what: str, values: Frames) -> Tensor:
     """A tensor, or a copy of an array in this machine's byte order.
 
     Raises:
@@ -152,7 +153,7 @@ def _tensor(what: str, values: Tensor | npt.NDArray[Any]) -> Tensor:
         ) from None
 
 
-def _mapped(what: str, values: Tensor | npt.NDArray[Any], span: Span) -> Tensor:
+def _mapped(what: str, values: Frames, span: Span) -> Tensor:
     """Frames mapped from `span` to [0, 1]; float64 where they are of that type, else float32."""
     frames = _tensor(what, values)
     kind = torch.float64 if frames.dtype == torch.float64 else torch.float32

@@ -1,4 +1,4 @@
-"""The one evaluation loop: a stream of predictions, scored under every protocol asked, pooled."""
+"""The one evaluation loop: a stream of predictions, scored under every protocol at once, pooled."""
 
 from __future__ import annotations
 
@@ -82,11 +82,11 @@ def _computed(
             require_finite(batch, first=first)
             first += len(batch.ids)
             perceived = compute(networks, batch.prediction, batch.target)
-            if workers == 0:
-                yield batch.ids, perceived | compute(others, batch.prediction, batch.target)
-                continue
             # A copy: a predictor may use its memory again while workers score.
-            prediction = batch.prediction.to("cpu", copy=True)
+            prediction = batch.prediction.to("cpu", copy=workers > 0)
+            if workers == 0:
+                yield batch.ids, perceived | compute(others, prediction, batch.target)
+                continue
             future = pool.submit(compute, others, prediction, batch.target)
             waiting.append((batch.ids, perceived, future))
             while len(waiting) > 2 * workers or (waiting and waiting[0][2].done()):

@@ -34,7 +34,7 @@ class Pair:
         target: the same shape and type.
         clip: clip predictions to [0, 1] first.
         quantised: make both uint8(255 x), truncated, as numpy casts; frames in [0, 1] only.
-        spans: the data ranges SSIM will be asked for, so that all share one pass.
+        spans: all data ranges of the statistics to come, which SSIM computes in one pass.
     """
 
     def __init__(

@@ -73,8 +73,8 @@ def predicted(
                     prediction = predictor(context.to(device), clip.horizon).float()
                 if prediction.shape != target.shape:
                     raise Unfit(
-                        f"the predictor gave frames {tuple(prediction.shape)} where "
-                        f"{tuple(target.shape)} are asked for"
+                        f"the predictor gave frames {tuple(prediction.shape)}; "
+                        f"expected {tuple(target.shape)}"
                     )
                 yield Batch(ids, prediction, target)
         finally:
