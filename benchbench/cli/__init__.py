@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import importlib
 import logging
+import re
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from benchbench.errors import BenchError
 
@@ -24,8 +26,8 @@ app = typer.Typer(
 )
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(say: bool) -> None:
+    if say:
         from benchbench import __version__
 
         typer.echo(f"benchbench {__version__}")
@@ -41,9 +43,25 @@ def _root(
     pass
 
 
+class _Command(TyperCommand):
+    """A command whose usage names a needed argument as `SUITE`, where typer writes `{SUITE}`."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        return [re.sub("[{}]", "", piece) for piece in super().collect_usage_pieces(ctx)]
+
+
+def _name_arguments(commands: typer.Typer) -> None:
+    for command in commands.registered_commands:
+        command.cls = _Command
+    for group in commands.registered_groups:
+        if group.typer_instance is not None:
+            _name_arguments(group.typer_instance)
+
+
 # in the order in which `bench --help` lists their commands
-for _name in ("runs", "status", "scores", "models", "datasets", "weights"):
+for _name in ("run", "plan", "table", "status", "scores", "models", "datasets", "weights"):
     app.add_typer(importlib.import_module(f"{__name__}.{_name}").app)
+_name_arguments(app)
 
 
 def main() -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from benchbench.cli.execution import plain_console
+from benchbench.cli.options import Dataset, KeyValues, completing, key_values, suite_file
+from benchbench.cli.output import console, say, section, table, written
+from benchbench.registry import DATASETS, build_dataset
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from benchbench.dataset import Dataset, SplitName
+    from benchbench.dataset import Dataset as Data
+    from benchbench.dataset import SplitName
 
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
@@ -21,89 +22,80 @@ datasets = typer.Typer(no_args_is_help=False)
 app.add_typer(datasets, name="datasets")
 
 
-def _names(incomplete: str) -> list[str]:
-    from benchbench.registry import DATASETS
-
-    return [name for name in DATASETS.names() if name.startswith(incomplete)]
-
-
-Name = Annotated[str, typer.Argument(help="Name of a dataset.", autocompletion=_names)]
-Options = Annotated[
-    list[str] | None,
-    typer.Option("--option", "-o", metavar="KEY=VALUE", help="An option of the dataset."),
-]
-
-
 @datasets.callback(invoke_without_command=True)
 def listing(context: typer.Context) -> None:
     """List the datasets, or look at one with `show` and `verify`."""
     if context.invoked_subcommand is not None:
         return
-    from rich.table import Table
+    from benchbench.errors import BenchError
 
-    from benchbench.registry import DATASETS
-
-    shown = Table()
-    shown.add_column("Name", no_wrap=True)
-    shown.add_column("What it is", overflow="fold")
+    rows, faults = [], []
     for name in DATASETS.names():
-        shown.add_row(name, DATASETS.citation(name))
-    plain_console().print(shown)
+        try:
+            rows.append((DATASETS.get(name).name, DATASETS.citation(name)))
+        except BenchError as error:
+            faults.append(str(error))
+    table(("Name", "What it is"), rows)
+    for fault in faults:
+        say(fault, "red")
 
 
 @datasets.command()
 def show(
-    name: Name,
-    option: Options = None,
+    name: Dataset,
+    option: KeyValues = None,
     sheet: Annotated[
         Path | None,
         typer.Option(help="Where the picture goes; by default into the data folder."),
     ] = None,
-    split: Annotated[str, typer.Option(help="Whose clips are pictured.")] = "test",
+    split: Annotated[
+        Literal["train", "val", "test"], typer.Option(help="Whose clips are pictured.")
+    ] = "test",
 ) -> None:
     """Print a dataset's options and passport, and picture a few of its clips."""
     from benchbench.cli.progress import watching
     from benchbench.data.passport import passport
     from benchbench.data.sheet import contact_sheet, write_png
-    from benchbench.errors import UnknownName, nearest
     from benchbench.folder import data_folder
-    from benchbench.registry import DATASETS
 
-    console = plain_console()
-    chosen = _options(option)
-    dataset = _build(name, chosen)
-    named = next((part for part in SPLITS if part == split), None)
-    if named is None:
-        raise UnknownName(f"no split '{split}'{nearest(split, SPLITS)}")
+    options = key_values(option)
+    dataset = build_dataset(name, **options)
+    say(f"{name}: {DATASETS.citation(name)}")
     entry = DATASETS.get(name)
-    console.print(f"{name}: {DATASETS.citation(name)}", highlight=False, soft_wrap=True)
-    _section(console, "options", entry.bind(chosen))
-    with watching(console) as watch:
+    _section("options", entry.bind(options))
+    with watching(console()) as watch:
         dataset.prepare(watch)
     facts = passport(dataset, name=name, version=entry.version)
     facts["splits"] = {k: "endless" if v is None else v for k, v in facts["splits"].items()}
-    _section(console, "passport", facts)
+    _section("passport", facts)
     path = sheet or data_folder() / "sheets" / f"{name}.png"
-    write_png(contact_sheet(dataset.split(named), dataset.clip), path)
-    console.print(f"picture of {split} clips: {path}", highlight=False, soft_wrap=True)
+    write_png(contact_sheet(dataset.split(split), dataset.clip), path)
+    say(f"picture of {split} clips: {path}")
+
+
+def _section(title: str, facts: dict[str, Any]) -> None:
+    lines = []
+    for key, value in facts.items():
+        inner = value.items() if isinstance(value, dict) else ()
+        lines.append(f"{key}: {', '.join(f'{k} {written(v)}' for k, v in inner) or written(value)}")
+    section(title, lines)
 
 
 @datasets.command()
-def verify(name: Name, option: Options = None) -> None:
+def verify(name: Dataset, option: KeyValues = None) -> None:
     """Read every file of a dataset anew and compare its checksum. Exit status 1 if one is wrong."""
     from benchbench.data.passport import reread
     from benchbench.errors import DataMissing
 
-    console = plain_console()
-    files = _build(name, _options(option)).files()
+    files = build_dataset(name, **key_values(option)).files()
     wrong = 0
     for file in files:
         try:
-            console.print(f"ok     {file.path}: {reread(file)}", highlight=False, soft_wrap=True)
+            say(f"ok     {file.path}: {reread(file)}")
         except DataMissing as error:
             wrong += 1
-            console.print(f"WRONG  {error}", highlight=False, soft_wrap=True)
-    console.print(f"{name}: {len(files) - wrong} of {len(files)} files right", highlight=False)
+            say(f"WRONG  {error}", "red")
+    say(f"{name}: {len(files) - wrong} of {len(files)} files right")
     if wrong:
         raise typer.Exit(1)
 
@@ -113,69 +105,35 @@ def prepare(
     targets: Annotated[
         list[str],
         typer.Argument(
-            metavar="NAME|SUITE...", help="Datasets, or suite files.", autocompletion=_names
+            metavar="NAME|SUITE",
+            help="Datasets, or suite files.",
+            autocompletion=completing(DATASETS.names),
         ),
     ],
-    option: Options = None,
+    option: KeyValues = None,
 ) -> None:
     """Download and check what datasets need, once; safe to repeat."""
     from benchbench.cli.progress import watching
     from benchbench.dataset import prepare as prepare_all
     from benchbench.folder import data_folder
 
-    console = plain_console()
-    found: list[tuple[str, Dataset]] = []
-    for target in targets:
-        found += _of_target(target, option)
-    with watching(console) as watch:
-        prepare_all([dataset for _, dataset in found], watch)
-    for name, dataset in found:
-        lengths = ", ".join(
-            f"{part} {'endless' if (n := dataset.split(part).length) is None else n}"
-            for part in SPLITS
-        )
-        console.print(f"{name}: ready ({dataset.clip}; {lengths})", highlight=False, soft_wrap=True)
-    console.print(f"data folder: {data_folder()}", highlight=False, soft_wrap=True)
+    labelled = [pair for target in targets for pair in _datasets(target, option)]
+    with watching(console()) as watch:
+        prepare_all([dataset for _, dataset in labelled], watch)
+    for label, dataset in labelled:
+        lengths = [(part, dataset.split(part).length) for part in SPLITS]
+        counts = (f"{part} {'endless' if n is None else n}" for part, n in lengths)
+        say(f"{label}: ready ({dataset.clip}; {', '.join(counts)})")
+    say(f"data folder: {data_folder()}")
 
 
-def _of_target(target: str, option: list[str] | None) -> list[tuple[str, Dataset]]:
-    """The dataset of a name, or those of a suite."""
+def _datasets(target: str, option: list[str] | None) -> list[tuple[str, Data]]:
+    """The dataset of a name, or those of a suite, each with its label."""
     if not target.endswith((".yaml", ".yml")):
-        return [(target, _build(target, _options(option)))]
+        return [(target, build_dataset(target, **key_values(option)))]
     from benchbench.errors import SchemaError
     from benchbench.suite.plan import plan
 
     if option:
         raise SchemaError(f"--option: a suite has its own options; leave it out with {target}")
-    return [(row.label, row.dataset) for row in plan(Path(target)).datasets]
-
-
-def _build(name: str, options: dict[str, Any]) -> Dataset:
-    from benchbench.registry import build_dataset
-
-    return build_dataset(name, **options)
-
-
-def _options(given: list[str] | None) -> dict[str, Any]:
-    from benchbench.errors import SchemaError
-    from benchbench.suite.document import value_of
-
-    options: dict[str, Any] = {}
-    for each in given or ():
-        key, sign, text = each.partition("=")
-        if not sign or not key:
-            raise SchemaError(f"--option {each}: expected KEY=VALUE, as in --option digits=3")
-        options[key] = value_of(text)
-    return options
-
-
-def _section(console: Console, title: str, content: dict[str, Any]) -> None:
-    console.print(f"{title}:", highlight=False)
-    for key, value in content.items():
-        if isinstance(value, dict):
-            value = ", ".join(f"{k} {_said(v)}" for k, v in value.items())
-        console.print(f"  {key}: {_said(value)}", highlight=False, soft_wrap=True, markup=False)
-
-
-def _said(value: object) -> str:
-    return "–" if value is None else str(value)
+    return [(row.label, row.dataset) for row in plan(suite_file(Path(target))).datasets]

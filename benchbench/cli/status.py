@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from benchbench.cli.execution import (
+from benchbench.cli.execution import How, carry_out
+from benchbench.cli.options import (
     AnyCode,
     Chosen,
-    How,
+    OnlyRuns,
     Overrides,
     Results,
+    RunKey,
+    Selection,
     SuiteFile,
     Wait,
-    execute,
-    finish,
-    plain_console,
-    planned_suite,
-    show_table,
+    completing,
+    select,
+    suite_file,
 )
+from benchbench.cli.output import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.console import Console
-
     from benchbench.executor.standing import Standing
-    from benchbench.run.record import Store
-    from benchbench.suite.plan import Plan
 
 app = typer.Typer(no_args_is_help=True)
+
+
+def _states() -> Sequence[str]:
+    from benchbench.executor.standing import State
+
+    return get_args(State)
+
 
 COLOURS = {
     "done": "green",
@@ -42,6 +48,7 @@ COLOURS = {
     "cancelled": "magenta",
     "stopped": "yellow",
 }
+"""Colour of each state that has one; `waiting` and `to run` are plain."""
 
 
 @app.command()
@@ -50,17 +57,25 @@ def status(
     overrides: Overrides = None,
     results: Results = Path("results"),
     only: Annotated[
-        str | None, typer.Option(help="Show only one state, as `failed` or `running`.")
+        str | None,
+        typer.Option(
+            help="Show only one state, as `failed` or `running`.",
+            autocompletion=completing(_states),
+        ),
     ] = None,
     lines: Annotated[int, typer.Option(help="Last lines of a failed run's log to show.")] = 3,
 ) -> None:
     """Say where every run of a suite is, one line each."""
-    plan, store = planned_suite(suite, overrides, results)
-    console = plain_console()
-    standings, problem = _standings(plan, store)
-    _show(console, standings, only, lines)
+    from benchbench.errors import UnknownName, nearest
+
+    if only is not None and only not in _states():
+        raise UnknownName(f"--only: no state '{only}'{nearest(only, _states())}")
+    standings, problem = _standings(select(suite, overrides, results))
+    _show([each for each in standings if only in (None, each.state)], lines)
+    counts = Counter(each.state for each in standings).most_common()
+    say(f"{len(standings)} runs: {', '.join(f'{count} {state}' for state, count in counts)}")
     if problem:
-        console.print(f"from the files alone: {problem}", highlight=False, soft_wrap=True)
+        say(f"from the files alone: {problem}")
 
 
 @app.command()
@@ -68,16 +83,14 @@ def cancel(
     suite: SuiteFile,
     overrides: Overrides = None,
     results: Results = Path("results"),
-    run: Annotated[
-        list[str] | None, typer.Option(help="Only this run, by its key or the start of it.")
-    ] = None,
+    run: OnlyRuns = None,
 ) -> None:
     """Take a suite's runs from the queue; running ones write a checkpoint first."""
     from benchbench.executor.standing import cancel as cancel_runs
 
-    plan, store = planned_suite(suite, overrides, results)
-    cancelled = cancel_runs(_chosen(_standings(plan, store)[0], run), store)
-    plain_console().print(f"{len(cancelled)} cancelled", highlight=False)
+    selection = select(suite, overrides, results)
+    cancelled = cancel_runs(_chosen(selection, run), selection.store)
+    say(f"{len(cancelled)} cancelled")
 
 
 @app.command()
@@ -85,29 +98,23 @@ def retry(
     suite: SuiteFile,
     overrides: Overrides = None,
     results: Results = Path("results"),
-    run: Annotated[
-        list[str] | None, typer.Option(help="Only this run, by its key or the start of it.")
-    ] = None,
+    run: OnlyRuns = None,
     executor: Chosen = None,
     wait: Wait = False,
     allow_code_change: AnyCode = False,
 ) -> None:
     """Run again what failed or was cancelled, from its last checkpoint."""
-    plan, store = planned_suite(suite, overrides, results)
-    standings = _chosen(_standings(plan, store)[0], run)
+    selection = select(suite, overrides, results)
+    standings = _chosen(selection, run)
     todo = [each.run for each in standings if each.state in ("failed", "cancelled")]
-    console = plain_console()
-    console.print(f"{plan.suite.name}: {len(todo)} to retry", highlight=False)
-    how = How(executor, wait, allow_code_change)
-    statuses = execute(plan, todo, store, console, how) if todo else []
-    if todo and "submitted" not in statuses:
-        show_table(plan, store, write=not overrides)
-    finish(console, statuses, len(todo))
+    say(f"{selection.plan.suite.name}: {len(todo)} to retry")
+    if todo:
+        carry_out(selection, todo, How(executor, wait, allow_code_change))
 
 
 @app.command()
 def logs(
-    run: Annotated[str, typer.Argument(help="A run's folder, its key, or the start of its key.")],
+    run: RunKey,
     results: Results = Path("results"),
     lines: Annotated[int, typer.Option("--lines", "-n", help="Lines of each log.")] = 40,
 ) -> None:
@@ -118,45 +125,45 @@ def logs(
 
     store = Store(results)
     folder = store.find(run)
-    submitted = newest_submissions(store.root, None).get(folder.name.rpartition("-")[2])
-    for path in (folder / "log.txt", *(submitted.logs(store.root) if submitted else ())):
+    submission = newest_submissions(store.root, None).get(folder.name.rpartition("-")[2])
+    for path in (folder / "log.txt", *(submission.logs(store.root) if submission else ())):
         if path.exists():
-            typer.echo(f"==> {path} <==")
+            say(f"==> {path} <==")
             for line in tail(path, lines):
-                typer.echo(line)
+                say(line)
 
 
 @app.command()
 def doctor(
     suite: Annotated[
-        Path | None, typer.Argument(help="A suite whose data and resources to check too.")
+        Path | None,
+        typer.Argument(metavar="SUITE", help="A suite whose data and resources to check too."),
     ] = None,
+    overrides: Overrides = None,
     results: Results = Path("results"),
 ) -> None:
     """Check what runs depend on, and say what to do about each fault. Exit status 1 if any."""
-    from benchbench.cli.execution import suite_file
     from benchbench.executor.doctor import examine
 
-    console = plain_console()
-    styles = {"ok": "green", "warn": "yellow", "FAIL": "red"}
-    failed = False
-    for check in examine(results, suite_file(suite) if suite else None):
-        failed |= check.verdict == "FAIL"
-        line = f"{check.verdict:4}  {check.name}: {check.text}"
-        console.print(line, style=styles[check.verdict], highlight=False, soft_wrap=True)
-    if failed:
+    colours = {"ok": "green", "warn": "yellow", "FAIL": "red"}
+    verdicts = set()
+    for check in examine(results, suite_file(suite) if suite else None, overrides or ()):
+        verdicts.add(check.verdict)
+        say(f"{check.verdict:4}  {check.name}: {check.text}", colours[check.verdict])
+    if "FAIL" in verdicts:
         raise typer.Exit(1)
 
 
-def _standings(plan: Plan, store: Store) -> tuple[list[Standing], str]:
+def _standings(selection: Selection) -> tuple[list[Standing], str]:
     """All standings, and why the scheduler was not asked."""
     from benchbench.executor import squeue
     from benchbench.executor.standing import standings
     from benchbench.executor.submission import FOLDER
     from benchbench.run.job import Job, Settings
 
+    plan, store = selection.plan, selection.store
     settings = Settings.of(plan.suite)
-    jobs = [Job(each, store, settings) for each in plan.runs]
+    jobs = [Job(run, store, settings) for run in plan.runs]
     if not (store.root / FOLDER).is_dir():
         return standings(jobs, store, None), ""
     try:
@@ -166,48 +173,33 @@ def _standings(plan: Plan, store: Store) -> tuple[list[Standing], str]:
     return standings(jobs, store, queue), ""
 
 
-def _show(console: Console, standings: Sequence[Standing], only: str | None, lines: int) -> None:
-    from collections import Counter
-
-    from rich.text import Text
-
+def _show(standings: Sequence[Standing], lines: int) -> None:
+    """A line for each run, its columns aligned, and the end of the log of one that failed."""
     rows = [("Run", "Model", "Dataset", "Seed", "State", "Detail")]
-    shown = [each for each in standings if only in (None, each.state)]
-    for each in shown:
+    for each in standings:
         spec, run = each.run.spec, each.run
-        labels = (spec.key, run.model, run.dataset, str(spec.seed))
-        rows.append((*labels, each.state, each.detail))
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
-
-    def line(row: Sequence[str], style: str) -> Text:
-        *cells, detail = row
-        padded = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
-        return Text(f"{padded}  {detail}".rstrip(), style)
-
-    console.print(line(rows[0], "bold"), soft_wrap=True)
-    for each, row in zip(shown, rows[1:], strict=True):
-        console.print(line(row, COLOURS.get(each.state, "")), soft_wrap=True)
-        if each.state == "failed":
-            for text in each.last_lines(lines):
-                console.print(Text(f"    | {text}", "dim"), soft_wrap=True)
-    counts = Counter(each.state for each in standings)
-    told = ", ".join(f"{count} {state}" for state, count in counts.most_common())
-    console.print(f"{len(standings)} runs: {told}", highlight=False)
+        rows.append((spec.key, run.model, run.dataset, str(spec.seed), each.state, each.detail))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths[-1] = 0
+    texts = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    say(texts[0], "bold")
+    for each, text in zip(standings, texts[1:], strict=True):
+        say(text, COLOURS.get(each.state, ""))
+        for line in each.last_lines(lines) if each.state == "failed" else ():
+            say(f"    | {line}", "dim")
 
 
-def _chosen(standings: Sequence[Standing], keys: Sequence[str] | None) -> list[Standing]:
-    """Those whose key starts with one of the texts.
+def _chosen(selection: Selection, keys: Sequence[str] | None) -> list[Standing]:
+    """The runs whose key starts with one of the texts; all if there is none.
 
     Raises:
         UnknownName: a text fits no run.
     """
     from benchbench.errors import UnknownName
 
+    standings, _ = _standings(selection)
     for key in keys or ():
         if not any(each.run.spec.key.startswith(key) for each in standings):
-            raise UnknownName(f"the suite has no run '{key}'; see bench status")
-    return [
-        each
-        for each in standings
-        if not keys or any(each.run.spec.key.startswith(key) for key in keys)
-    ]
+            raise UnknownName(f"the suite has no run '{key}'; see {selection.command('status')}")
+    starts = tuple(keys or ("",))
+    return [each for each in standings if each.run.spec.key.startswith(starts)]

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -37,7 +37,9 @@ class Check:
     text: str
 
 
-def examine(results: Path, suite: Path | None = None) -> Iterator[Check]:
+def examine(
+    results: Path, suite: Path | None = None, overrides: Sequence[str] = ()
+) -> Iterator[Check]:
     """All checks that apply, in order; a check that breaks is itself a fault."""
     checks: list[Callable[[], Iterator[Check]]] = [
         _python,
@@ -47,7 +49,7 @@ def examine(results: Path, suite: Path | None = None) -> Iterator[Check]:
         _lpips,
     ]
     if suite is not None:
-        checks.append(lambda: _suite(suite))
+        checks.append(lambda: _suite(suite, overrides))
     for check in checks:
         try:
             yield from check()
@@ -191,12 +193,12 @@ def _lpips() -> Iterator[Check]:
             yield Check("warn", f"LPIPS {net}", f"{error}; only protocols with LPIPS need them")
 
 
-def _suite(path: Path) -> Iterator[Check]:
+def _suite(path: Path, overrides: Sequence[str]) -> Iterator[Check]:
     from benchbench.data.passport import passport
     from benchbench.suite.plan import plan as make_plan
 
     try:
-        plan = make_plan(path)
+        plan = make_plan(path, overrides)
     except BenchError as error:
         yield Check("FAIL", "suite", str(error))
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,7 @@ def grid(
 
     widths = _widths(list(zip(headings, *rows, strict=True)), width)
     if widths is None:
-        return _blocks(headings, rows)
+        return _blocks(headings, rows, width)
     table = Table()
     for heading, columns in zip(headings, widths, strict=True):
         table.add_column(
@@ -98,13 +99,22 @@ def _span(text: str) -> int:
     return max(map(cell_len, text.splitlines()), default=0)
 
 
-def _blocks(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> RenderableType:
-    from rich.console import Group
+def _blocks(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> RenderableType:
+    """Each row as its first cell, and below it the others that say something."""
     from rich.text import Text
 
-    lines: list[RenderableType] = []
-    for row in rows:
-        lines.append(Text(row[0], "bold"))
-        for heading, cell in zip(headings[1:], row[1:], strict=True):
-            lines.append(Text(f"  {heading}: ").append(" ".join(cell.splitlines())))
-    return Group(*lines)
+    text = Text()
+    for first, *cells in rows:
+        pairs = zip(headings[1:], cells, strict=True)
+        entries = (_unbroken(f"{name}: {cell}") for name, cell in pairs if cell not in ("", "–"))
+        below = textwrap.fill(
+            "; ".join(entries), width, initial_indent=" " * 2, subsequent_indent=" " * 2
+        )
+        text.append(f"{first}\n", "bold").append(f"{below}\n".replace("\xa0", " ") if below else "")
+    text.rstrip()
+    return text
+
+
+def _unbroken(entry: str) -> str:
+    """A short entry with blanks at which no line breaks."""
+    return entry.replace(" ", "\xa0") if len(entry) <= 2 * LEAST else entry

@@ -56,7 +56,7 @@ def test_every_name_registers_an_executor_that_says_what_it_is() -> None:
 
 
 def test_no_executor_is_imported_before_it_is_asked_for() -> None:
-    code = "import sys, benchbench.cli.runs; print([m for m in sys.modules if 'executor.' in m])"
+    code = "import sys, benchbench.cli.run; print([m for m in sys.modules if 'executor.' in m])"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert answer.stdout == "[]\n", answer.stderr
 

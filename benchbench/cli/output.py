@@ -1,0 +1,47 @@
+"""All that commands print: lines, tables and sections, in which no name is obeyed as markup."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Collection, Iterable, Sequence
+
+from benchbench.report.terminal import console, grid, visible
+
+__all__ = ["console", "say", "section", "table", "written"]
+
+
+def say(text: str = "", style: str = "") -> None:
+    """Prints lines as they are; a terminal folds them, a file gets them whole."""
+    from rich.text import Text
+
+    lines = (visible(line.expandtabs()) for line in text.split("\n"))
+    console().print(Text("\n".join(lines), style), soft_wrap=True)
+
+
+def table(
+    headings: Sequence[str], rows: Iterable[Sequence[str]], right: Collection[str] = ()
+) -> None:
+    """Prints a table that fits the terminal; the columns `right` stand at the right."""
+    shown = [[visible(cell) for cell in row] for row in rows]
+    screen = console()
+    screen.print(grid(headings, shown, width=screen.width, right=right))
+
+
+def section(title: str, lines: Iterable[str]) -> None:
+    """Prints a title and a list below it, nothing where the list is empty."""
+    width, items = console().width, list(lines)
+    if items:
+        say(title)
+    for item in items:
+        say(textwrap.fill(item, width, initial_indent="  - ", subsequent_indent="    "))
+
+
+def written(value: object) -> str:
+    """A value as a suite would have it: `true`, `[1, 2]`, `{mse: 1.0}`; a dash for none."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(written, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {written(item)}' for key, item in value.items())}}}"
+    return "–" if value is None else str(value)

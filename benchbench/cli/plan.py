@@ -1,0 +1,78 @@
+"""bench plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from benchbench.cli.execution import How, show_executor
+from benchbench.cli.options import Chosen, Overrides, Results, SuiteFile, Verbose, select
+from benchbench.cli.output import say, table
+
+if TYPE_CHECKING:
+    from benchbench.run.record import Store
+    from benchbench.suite.plan import Plan, Run
+
+app = typer.Typer()
+
+
+@app.command("plan")
+def plan_suite(
+    suite: SuiteFile,
+    overrides: Overrides = None,
+    results: Results = Path("results"),
+    executor: Chosen = None,
+    measure: Annotated[
+        bool,
+        typer.Option("--measure", help="Run a few steps of each and estimate hours and memory."),
+    ] = False,
+    verbose: Verbose = False,
+) -> None:
+    """Say what `bench run` would do, and do nothing."""
+    selection = select(suite, overrides, results)
+    show_plan(selection.plan, selection.store, How(executor), verbose=verbose)
+    if measure:
+        _measure(selection.plan)
+
+
+def show_plan(plan: Plan, store: Store, how: How, *, verbose: bool) -> None:
+    """Prints every run and its state, and what the executor would make of those to do."""
+    todo = [run for run in plan.runs if not store.done(run.spec, plan.suite.protocols)]
+    say(f"{plan.suite.name}: {len(todo)} to run, {len(plan.runs) - len(todo)} done")
+    rows = []
+    for run in plan.runs:
+        steps = str(run.spec.train["steps"]) if run.spec.train else "–"
+        state = _state(run, store) if run in todo else "done"
+        folder = [str(store.folder(run.spec))] if verbose else []
+        rows.append((run.model, run.dataset, str(run.spec.seed), steps, state, *folder))
+    headings = ("Model", "Dataset", "Seed", "Steps", "State", *(["Folder"] if verbose else []))
+    table(headings, rows, right=("Seed", "Steps"))
+    show_executor(plan, todo, how)
+
+
+def _state(run: Run, store: Store) -> str:
+    return "to resume" if (store.folder(run.spec) / "checkpoint.pt").exists() else "to run"
+
+
+def _measure(plan: Plan) -> None:
+    from benchbench.run.job import Settings
+    from benchbench.run.measure import configurations, measure
+
+    for row in plan.datasets:
+        row.dataset.prepare()
+    numbers = ("s a step", "Validation s", "Test s", "Hours", "GB")
+    rows, warnings, hours = [], [], 0.0
+    for run in configurations(plan.runs):
+        cost = measure(run, Settings.of(plan.suite))
+        times = (cost.step_seconds, cost.validation_seconds, cost.test_seconds, cost.hours)
+        texts = (f"{value:.3g}" for value in (*times, cost.peak_bytes / 2**30))
+        rows.append((run.model, run.dataset, cost.device, *texts))
+        warnings += [f"{run.model} on {run.dataset}: {text}" for text in cost.warnings()]
+        same = [r for r in plan.runs if (r.model, r.dataset) == (run.model, run.dataset)]
+        hours += cost.hours * len(same)
+    table(("Model", "Dataset", "Device", *numbers), rows, right=numbers)
+    say(f"all {len(plan.runs)} runs: {hours:.3g} hours of one device")
+    for warning in warnings:
+        say(warning)

@@ -1,0 +1,58 @@
+"""bench run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchbench.cli.execution import How, carry_out
+from benchbench.cli.options import (
+    AnyCode,
+    Chosen,
+    Overrides,
+    Results,
+    SuiteFile,
+    Verbose,
+    Wait,
+    select,
+)
+from benchbench.cli.output import say
+from benchbench.cli.plan import show_plan
+
+app = typer.Typer()
+
+
+@app.command("run")
+def run_suite(
+    suite: SuiteFile,
+    overrides: Overrides = None,
+    results: Results = Path("results"),
+    executor: Chosen = None,
+    wait: Wait = False,
+    allow_code_change: AnyCode = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it would do, and do nothing.")
+    ] = False,
+    verbose: Verbose = False,
+) -> None:
+    """Bring every run of a suite to its record, then print the leaderboard and write its files.
+
+    Finished runs are never run again, interrupted ones go on from their checkpoint.
+
+    On a cluster the runs are submitted and the command returns.
+
+    With KEY=VALUE the leaderboard is printed only: the files are the suite's own.
+
+    Exit status: 1 if a run failed, 2 if the suite is wrong, 130 if interrupted.
+    """
+    selection = select(suite, overrides, results)
+    plan, store = selection.plan, selection.store
+    how = How(executor, wait, allow_code_change)
+    if dry_run:
+        show_plan(plan, store, how, verbose=verbose)
+        return
+    todo = [run for run in plan.runs if not store.done(run.spec, plan.suite.protocols)]
+    say(f"{plan.suite.name}: {len(todo)} to run, {len(plan.runs) - len(todo)} done")
+    carry_out(selection, todo, how)
