@@ -1,4 +1,4 @@
-"""doctor: whether this machine, and the cluster if there is one, can do the runs of a suite."""
+"""Checks of whether this machine, and the cluster if there is one, can do the runs of a suite."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NODE_FOLDERS = ("tmp", "var/tmp", "dev/shm", "run")
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at."""
+    """What was looked at, and how it is."""
 
     verdict: Verdict
     name: str
@@ -144,14 +144,14 @@ def _slurm(results: Path) -> Iterator[Check]:
 
 def _configuration(config: str) -> Iterator[Check]:
     def value(name: str) -> str:
-        found = re.search(rf"^{name}\s*=\s*(.*)$", config, re.MULTILINE)
-        return found[1].strip() if found else ""
+        match = re.search(rf"^{name}\s*=\s*(.*)$", config, re.MULTILINE)
+        return match[1].strip() if match else ""
 
     yield Check("ok", "arrays", f"up to {value('MaxArraySize')} runs each")
     if value("PreemptMode").startswith("OFF"):
         yield Check("ok", "preemption", "off on this cluster")
     elif "preempt_send_user_signal" in value("SlurmctldParameters"):
-        yield Check("ok", "preemption", "jobs are told before, and write a checkpoint")
+        yield Check("ok", "preemption", "jobs get a signal before, and write a checkpoint")
     else:
         text = (
             "the cluster lacks preempt_send_user_signal: a preempted run writes its checkpoint at "

@@ -38,7 +38,7 @@ class Slot:
     """A place for one run."""
 
     gpu: str | None
-    """As in `CUDA_VISIBLE_DEVICES`; None for a slot of the CPU."""
+    """The GPU as in `CUDA_VISIBLE_DEVICES`; None for a slot of the CPU."""
     threads: int
 
     @property

@@ -131,9 +131,9 @@ class Slurm:
         for request, runs in groups([job.run for job in fresh]):
             group = [by_key[run.spec.key] for run in runs]
             try:
-                for made in submit_group(self.suite, request, group, any_code=self.any_code):
-                    self.say(describe(made.number, len(made.keys), request))
-                    queued.update(made.jobs)
+                for array in submit_group(self.suite, request, group, any_code=self.any_code):
+                    self.say(describe(array.number, len(array.keys), request))
+                    queued.update(array.jobs)
             except Refused as error:
                 refusals.append(error)
         return refusals
@@ -194,12 +194,12 @@ def follow(
     """Outcomes as runs end that other processes do; Ctrl-C ends the watching and not the runs."""
     left = {job.key: job for job in jobs}
     endings = Endings()
-    queue, asked, wait = squeue.queue(), time.monotonic(), ASK_SECONDS[0]
+    queue, answered, wait = squeue.queue(), time.monotonic(), ASK_SECONDS[0]
     with stopping() as stop:
         while left and not stop():
             began = time.monotonic()
-            if began - asked >= wait:
-                queue, asked = _queue(queue, say), began
+            if began - answered >= wait:
+                queue, answered = _queue(queue, say), began
                 wait = min(wait * 1.5, ASK_SECONDS[1])
             for standing in standings(list(left.values()), store, queue):
                 job = left[standing.run.spec.key]

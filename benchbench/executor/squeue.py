@@ -44,17 +44,14 @@ def queue() -> dict[str, Queued]:
     """
     user = getpass.getuser()
     answer = ask("squeue", "--noheader", "--array", f"--user={user}", "--format=%i|%T|%j|%r")
-    found = {}
-    for line in answer.splitlines():
-        job, state, name, reason = line.split("|", 3)
-        found[job] = Queued(job, state, name, reason)
-    return found
+    rows = (Queued(*line.split("|", 3)) for line in answer.splitlines())
+    return {row.job: row for row in rows}
 
 
 def largest_array() -> int:
     """How many elements one array may have on this cluster."""
-    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", ask("scontrol", "show", "config"), re.M)
-    return int(found[1]) if found else 1001
+    match = re.search(r"^MaxArraySize\s*=\s*(\d+)", ask("scontrol", "show", "config"), re.M)
+    return int(match[1]) if match else 1001
 
 
 def cancel(jobs: Sequence[str]) -> None:
@@ -65,7 +62,7 @@ def cancel(jobs: Sequence[str]) -> None:
 
 def endings(jobs: Sequence[str]) -> dict[str, str]:
     """State and exit code of ended jobs where the cluster keeps accounts, else nothing."""
-    found = {}
+    texts = {}
     for start in range(0, len(jobs), MOST_IDS):
         ids = ",".join(jobs[start : start + MOST_IDS])
         try:
@@ -74,8 +71,8 @@ def endings(jobs: Sequence[str]) -> dict[str, str]:
             return {}
         for line in answer.splitlines():
             job, state, code = line.split("|")
-            found[job] = state if code in ("0:0", "") else f"{state}, exit code {code}"
-    return found
+            texts[job] = state if code in ("0:0", "") else f"{state}, exit code {code}"
+    return texts
 
 
 def preempted(job: str) -> bool | None:
@@ -84,8 +81,8 @@ def preempted(job: str) -> bool | None:
         answer = ask("scontrol", "show", "job", job)
     except Unreachable:
         return None
-    found = re.search(r"PreemptTime=(\S+)", answer)
-    return found is not None and found[1] not in ("None", "N/A", "Unknown")
+    match = re.search(r"PreemptTime=(\S+)", answer)
+    return match is not None and match[1] not in ("None", "N/A", "Unknown")
 
 
 def ask(*command: str) -> str:

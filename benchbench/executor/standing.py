@@ -44,7 +44,7 @@ class Standing:
     state: State
     detail: str
     job: str | None = None
-    """Its SLURM job, if it has or had one."""
+    """SLURM's name of its job, if it has or had one."""
     unexplained: bool = False
     """Whether its process left no outcome, and the cluster's accounts may tell why."""
     logs: tuple[Path, ...] = ()
@@ -91,7 +91,7 @@ def _standing(job: Job, submitted: Submitted | None, now: float) -> Standing:
     if is_cancelled(job):
         return standing("cancelled", report.step)
     if submitted and not submitted.begun(attempt):
-        if not submitted.asked:
+        if not submitted.scheduler:
             return standing("waiting", f"job {number}, and no scheduler to ask here")
         failed = standing("failed", "its job ended before the run began", unexplained=True)
         return replace(failed, logs=logs[::-1])
@@ -109,7 +109,7 @@ def _queued(submitted: Submitted, attempt: Attempt | None, report: LastReport) -
     assert submitted.queued is not None
     job, reason = submitted.job, submitted.queued.reason
     why = "" if reason in ("None", "") else f", {reason}"
-    begun = submitted.made(attempt)
+    begun = submitted.includes(attempt)
     if not submitted.queued.waits:
         # a process that has made its checkpoint and waits for its end, or one yet to begin
         return ("requeued", report.step) if begun else ("starting", f"job {job}")
@@ -119,7 +119,7 @@ def _queued(submitted: Submitted, attempt: Attempt | None, report: LastReport) -
 
 
 def _explained(rows: list[Standing]) -> list[Standing]:
-    """The same with what the cluster's accounts say of jobs that left no outcome."""
+    """The standings with what the cluster's accounts say of jobs that left no outcome."""
     jobs = [row.job for row in rows if row.unexplained and row.job is not None]
     endings = squeue.endings(jobs) if jobs else {}
     return [

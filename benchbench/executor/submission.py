@@ -94,11 +94,11 @@ class Submitted:
     """SLURM's name for the run's job."""
     queued: Queued | None
     """Its place in the queue; None once it has left it, or where no scheduler was asked."""
-    asked: bool
-    """Whether a scheduler was asked."""
+    scheduler: bool
+    """Whether there was a scheduler to be asked."""
 
-    def made(self, attempt: Attempt | None) -> bool:
-        """Whether an attempt was made by its job."""
+    def includes(self, attempt: Attempt | None) -> bool:
+        """Whether an attempt was one of its job."""
         ids = (attempt.facts.get("slurm") if attempt else None) or {}
         if "SLURM_ARRAY_TASK_ID" in ids:
             return self.job == f"{ids['SLURM_ARRAY_JOB_ID']}_{ids['SLURM_ARRAY_TASK_ID']}"
@@ -107,11 +107,11 @@ class Submitted:
     def begun(self, attempt: Attempt | None) -> bool:
         """Whether the newest attempt at the run was made since it was submitted."""
         since = attempt.facts.get("since", 0) if attempt else 0
-        return self.made(attempt) or since > self.submission.submitted
+        return self.includes(attempt) or since > self.submission.submitted
 
     def over(self, attempt: Attempt) -> bool:
         """Whether an attempt's job has left the queue, which ends all doubt about its process."""
-        return self.asked and self.queued is None and self.made(attempt)
+        return self.scheduler and self.queued is None and self.includes(attempt)
 
     def waits_or_runs(self, attempt: Attempt | None, *, cancelled: bool) -> bool:
         """Whether its job is in the queue, and not only because SLURM still clears up behind it."""
@@ -243,7 +243,7 @@ def exports() -> list[str]:
 
 
 def split(items: Sequence[T], size: int) -> list[list[T]]:
-    """The same in lists of at most `size`."""
+    """The items in lists of at most `size`."""
     return [list(items[start : start + size]) for start in range(0, len(items), size)]
 
 

@@ -175,7 +175,7 @@ SlurmctldParameters     = {}
     ("mode", "parameters", "line"),
     [
         ("OFF", "(null)", "ok    preemption: off"),
-        ("REQUEUE", "preempt_send_user_signal", "ok    preemption: jobs are told before"),
+        ("REQUEUE", "preempt_send_user_signal", "ok    preemption: jobs get a signal before"),
         ("REQUEUE", "(null)", "warn  preemption: the cluster lacks preempt_send_user_signal"),
     ],
 )
