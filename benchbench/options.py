@@ -25,12 +25,8 @@ Counts = Annotated[Sequence[Count], Field(min_length=1)]
 _STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True)
 _EXPECTED = {
     "int_type": "a whole number",
-    "int_parsing": "a whole number",
-    "int_from_float": "a whole number",
     "float_type": "a number",
-    "float_parsing": "a number",
     "bool_type": "true or false",
-    "bool_parsing": "true or false",
     "string_type": "text",
     "list_type": "a list",
     "tuple_type": "a list",

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import importlib.metadata
-import pickle
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any, Literal
 
 import pytest
 
 from benchbench import registry
 from benchbench.clip import Clip
-from benchbench.errors import OptionError, SchemaError, UnknownName
-from benchbench.registry import DATASETS, MODELS, Registry, build_dataset, build_model
+from benchbench.errors import SchemaError, UnknownName
+from benchbench.registry import DATASETS, MODELS, Registry, build_model
 
 ROOT = Path(__file__).parents[1]
 CLIP = Clip(1, 16, 16, 3, 2)
@@ -51,22 +49,6 @@ def test_every_entry_has_a_citation_and_documents_all_its_options(kind: Registry
 def test_a_near_miss_is_named() -> None:
     with pytest.raises(UnknownName, match=r"no model 'predrn'; did you mean 'predrnn'\?"):
         build_model("predrn", CLIP)
-
-
-def test_options_are_bound_with_all_faults_at_once() -> None:
-    with pytest.raises(OptionError) as caught:
-        build_model("predrnn", CLIP, kernal=3, hidden=["a"], variant="x", norm=1)
-    assert set(caught.value.faults) == {"kernal", "hidden", "variant", "norm"}
-    assert "did you mean 'kernel'" in caught.value.faults["kernal"]
-    assert caught.value.faults["hidden"] == "item 1: expected a whole number, not 'a'"
-    assert "'thuml' or 'tf2018'" in caught.value.faults["variant"]
-    assert caught.value.faults["norm"] == "expected true or false, not 1"
-
-
-def test_binding_fills_in_defaults_as_yaml_would_give_them() -> None:
-    bound = MODELS.get("cms_lstm").bind({"hidden": (8, 8)})
-    assert bound["hidden"] == [8, 8]
-    assert bound["se_scales"] == [1, 2, 4]
 
 
 def test_two_functions_of_one_name_are_refused() -> None:
@@ -160,36 +142,3 @@ def test_a_module_that_is_nowhere_is_told(monkeypatch: pytest.MonkeyPatch) -> No
     assert models.path("net") is None
     with pytest.raises(SchemaError, match=r"'net' cannot be imported; .*no_such_package"):
         models.get("net")
-
-
-def test_a_required_option_is_asked_for() -> None:
-    own: Registry = Registry("benchbench.models", "model")
-
-    @own.register("strict")
-    def strict(clip: Clip, *, widths: Sequence[int], mode: Literal["a"] = "a") -> None: ...
-
-    with pytest.raises(OptionError, match="needs the option 'widths'"):
-        own.get("strict").bind({})
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"hidden": []}, "hidden: expected a list of 1 or more, not []"),
-        ({"hidden": [8, -1]}, "hidden: item 2: expected a whole number of at least 1, not -1"),
-        ({"hidden": [2**70]}, "hidden: item 1: expected a whole number below 2^31, not 118059"),
-        ({"hidden": "64"}, "hidden: expected a list, not '64'"),
-        ({"kernel": 0}, "kernel: expected a whole number of at least 1, not 0"),
-    ],
-)
-def test_a_size_is_at_least_one_and_bounded(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(OptionError) as caught:
-        build_model("predrnn", CLIP, **options)
-    assert str(caught.value).startswith(message)
-
-
-def test_a_builders_own_fault_names_its_option() -> None:
-    with pytest.raises(OptionError) as caught:
-        build_dataset("moving_digits", size=16, digit_size=20)
-    assert set(caught.value.faults) == {"digit_size"}
-    assert pickle.loads(pickle.dumps(caught.value)).faults == caught.value.faults

@@ -7,14 +7,13 @@ not met, and a person reads all faults at once.
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from benchbench import registry
 from benchbench.clip import Clip
@@ -66,6 +65,8 @@ class SuiteModel:
     """Its place in the suite's `models`."""
     weights: Path | None = None
     """File of imported weights."""
+    weights_sha256: str | None = None
+    """Digest of that file; None where there is none."""
 
     @property
     def name(self) -> str:
@@ -76,13 +77,6 @@ class SuiteModel:
     def trains(self) -> bool:
         """Whether its weights are to be learnt."""
         return self.entry.trains and self.weights is None
-
-    @functools.cached_property
-    def weights_sha256(self) -> str | None:
-        """The sha256 of the file of imported weights; None where there is no file."""
-        if self.weights is None or not self.weights.is_file():
-            return None
-        return hashlib.sha256(self.weights.read_bytes()).hexdigest()
 
 
 def find_datasets(document: Document, faults: Faults) -> list[SuiteDataset]:
@@ -95,8 +89,7 @@ def find_datasets(document: Document, faults: Faults) -> list[SuiteDataset]:
             with _builder(entry):
                 dataset = entry.build(**options)
                 dataset.check()
-            label = item.get("label") or entry.name
-            datasets.append(SuiteDataset(label, entry, options, dataset, index))
+            datasets.append(SuiteDataset(_label(item), entry, options, dataset, index))
     return datasets
 
 
@@ -107,17 +100,24 @@ def find_models(document: Document, faults: Faults) -> list[SuiteModel]:
         place: Where = ("models", index)
         with faults.at(place):
             entry = registry.MODELS.get(item["name"])
-            options = _mapping(item, "options")
-            file = item["weights"] if isinstance(item.get("weights"), str) else ""
-            weights = document.path.parent / Path(file).expanduser() if file else None
+            with _builder(entry):
+                weights, digest = _weights(document, item)
             for point in _grid(item, place, faults):
                 with faults.at(place):
-                    bound = entry.bind({**options, **point})
-                    label = item.get("label") or entry.name
-                    if point:
-                        label += " " + ", ".join(f"{key}={value}" for key, value in point.items())
-                    models.append(SuiteModel(label, entry, bound, index, weights))
+                    bound = entry.bind({**_mapping(item, "options"), **point})
+                    combination = ", ".join(f"{key}={value}" for key, value in point.items())
+                    label = f"{_label(item)} {combination}".rstrip()
+                    models.append(SuiteModel(label, entry, bound, index, weights, digest))
     return models
+
+
+def _weights(document: Document, item: dict[str, Any]) -> tuple[Path | None, str | None]:
+    """A model's file of imported weights and its digest, as far as there are any."""
+    name = item.get("weights")
+    if not _is_text(name):
+        return None, None
+    file = document.path.parent / Path(name).expanduser()
+    return file, hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
 
 
 def _grid(item: dict[str, Any], place: Where, faults: Faults) -> Iterator[dict[str, Any]]:
@@ -181,9 +181,9 @@ def check_fit(
     for model, dataset in itertools.product(models, datasets):
         if excluded(exclusions, model, dataset, None):
             continue
-        with faults.at(("models", model.index), f"{model.label} on {dataset.label}"):
-            with _builder(model.entry):
-                predictor = _on_meta(model, dataset.clip)
+        place: Where = ("models", model.index)
+        with faults.at(place, f"{model.label} on {dataset.label}"), _builder(model.entry):
+            predictor = _on_meta(model, dataset.clip)
             if model.weights is not None:
                 from benchbench.weights import files
 
@@ -219,7 +219,17 @@ def _list(document: Document, key: str) -> list[Any]:
 def _items(document: Document, key: str) -> list[tuple[int, dict[str, Any]]]:
     """The named entries of a list with their places, whatever else is wrong with the suite."""
     items = ((index, named(item)) for index, item in enumerate(_list(document, key)))
-    return [(i, d) for i, d in items if isinstance(d, dict) and isinstance(d.get("name"), str)]
+    return [(i, item) for i, item in items if isinstance(item, dict) and _is_text(item.get("name"))]
+
+
+def _label(item: dict[str, Any]) -> str:
+    """How tables call an entry of the suite."""
+    label = item.get("label")
+    return label if _is_text(label) else str(item["name"])
+
+
+def _is_text(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str) and value != ""
 
 
 def _mapping(item: dict[str, Any], key: str) -> dict[str, Any]:

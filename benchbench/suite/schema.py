@@ -156,7 +156,7 @@ class Exclusion(Section):
 class Suite(Section):
     """A whole suite file."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$")]
     """Folder of its tables in `results/`; the file's name if absent."""
     protocols: Annotated[Many[str], Field(min_length=1)] = ["benchbench"]
     """Protocols under which the test set is scored, the first one the leaderboard's order."""

@@ -91,6 +91,9 @@ def test_all_faults_are_told_at_once_with_their_lines(write_suite: Write) -> Non
         ("executor={name: slurm, options: {wiat: true}}", "no option 'wiat'; did you mean 'wait'?"),
         ("executor={name: slurm, options: {wait: 1}}", "executor.options.wait: expected true or"),
         ("name=../up", "expected text that matches"),
+        ("name=..", "expected text that matches"),
+        ("models.1={name: convlstm, label: 3, grid: {kernel: [3]}}", "label: expected text, not 3"),
+        ("models.1.weights=~no_such_user/w.pt", "home directory"),
         (
             "train.epochs=20",
             "command line, train.epochs: unknown key 'epochs'; benchbench counts steps: "
@@ -123,9 +126,9 @@ def test_a_value_stands_for_a_list_of_one(write_suite: Write) -> None:
     with pytest.raises(SchemaError, match="no model 'x'"):
         plan(write_suite(), one)
     grid = ["models={name: convlstm, grid: {kernel: 3}}", "local.gpus=0", "slurm.setup=module x"]
-    made = plan(write_suite(), grid)
-    assert [run.model for run in made.runs] == ["convlstm kernel=3"]
-    assert (made.suite.local.gpus, made.suite.slurm.setup) == ([0], ["module x"])
+    suite_plan = plan(write_suite(), grid)
+    assert [run.model for run in suite_plan.runs] == ["convlstm kernel=3"]
+    assert (suite_plan.suite.local.gpus, suite_plan.suite.slurm.setup) == ([0], ["module x"])
 
 
 def test_a_suite_plans_no_more_runs_than_it_could_ever_do(
@@ -157,11 +160,11 @@ def test_a_missing_data_file_is_told_before_any_work(write_suite: Write, tmp_pat
 
 
 def test_the_plan_is_models_by_datasets_by_seeds_less_exclusions(write_suite: Write) -> None:
-    made = plan(
+    suite_plan = plan(
         write_suite(),
         ["seeds=[0, 1, 2]", "exclude=[{model: convlstm, seed: 1}]", "models.1.label=ConvLSTM"],
     )
-    assert [(run.model, run.spec.seed) for run in made.runs] == [
+    assert [(run.model, run.spec.seed) for run in suite_plan.runs] == [
         ("persistence", 0),  # nothing to train: one seed says all
         ("ConvLSTM", 0),
         ("ConvLSTM", 2),
@@ -170,11 +173,11 @@ def test_the_plan_is_models_by_datasets_by_seeds_less_exclusions(write_suite: Wr
 
 def test_a_grid_gives_every_combination_its_label(write_suite: Write) -> None:
     grid = "models.1={name: convlstm, grid: {kernel: [3, 5], hidden: [[4], [8]]}}"
-    made = plan(write_suite(), [grid])
-    labels = [run.model for run in made.runs[1:]]
+    suite_plan = plan(write_suite(), [grid])
+    labels = [run.model for run in suite_plan.runs[1:]]
     assert labels[0] == "convlstm kernel=3, hidden=[4]"
     assert len(set(labels)) == 4
-    assert len({run.spec.key for run in made.runs}) == 5
+    assert len({run.spec.key for run in suite_plan.runs}) == 5
 
 
 def test_a_models_training_wins_over_a_datasets_and_the_suites(write_suite: Write) -> None:
@@ -212,16 +215,16 @@ def test_a_spec_survives_its_file() -> None:
 
 
 def test_planning_builds_no_weights(write_suite: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[torch.device] = []
+    devices: list[torch.device] = []
     real = torch.nn.Conv2d.reset_parameters
 
     def spy(self: torch.nn.Conv2d) -> None:
-        made.append(self.weight.device)
+        devices.append(self.weight.device)
         real(self)
 
     monkeypatch.setattr(torch.nn.Conv2d, "reset_parameters", spy)
     plan(write_suite())
-    assert {device.type for device in made} == {"meta"}
+    assert {device.type for device in devices} == {"meta"}
 
 
 def test_imported_weights_that_do_not_fit_are_told_before_any_work(
@@ -229,10 +232,10 @@ def test_imported_weights_that_do_not_fit_are_told_before_any_work(
 ) -> None:
     predictor = build_model("convlstm", Clip(1, 16, 16, 3, 2), hidden=[8], patch=4)
     assert predictor.built_as is not None
-    made = files.Imported(
+    imported = files.Imported(
         *predictor.built_as, Clip(1, 16, 16, 3, 2), "openstl", "", predictor.state_dict()
     )
-    files.save(tmp_path / "w.pt", made)
+    files.save(tmp_path / "w.pt", imported)
     entry = "models.1={name: convlstm, weights: w.pt, options: {patch: 4, hidden: [%d]}}"
     with pytest.raises(SchemaError, match=r"give it the options hidden: \[8\]"):
         plan(write_suite(), [entry % 4])

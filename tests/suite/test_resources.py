@@ -23,7 +23,7 @@ def test_a_time_may_be_written_as_slurm_does(written: Any, minutes: int) -> None
 
 @pytest.mark.parametrize("written", ["4:0", "4h", "1:75", "", "-5", 0, 1.5, True])
 def test_what_is_no_time_is_refused(written: Any) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError, match="timeout_min"):
         Request(timeout_min=written, signal_delay_s=10)
 
 
@@ -32,14 +32,14 @@ def test_a_signal_before_the_start_is_refused() -> None:
         Request(timeout_min=2, signal_delay_s=120)
 
 
-@pytest.mark.parametrize("unknown", [{"time_min": 3}, {"nodes": 2}, {"mem_gb": "8"}])
-def test_what_one_run_cannot_use_is_refused(unknown: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError):
-        Request(**unknown)
+@pytest.mark.parametrize("key", [{"time_min": 3}, {"nodes": 2}, {"mem_gb": "8"}])
+def test_what_one_run_cannot_use_is_refused(key: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(key))):
+        Request(**key)
 
 
 def test_submitit_gets_its_own_names() -> None:
-    asked = Request(
+    request = Request(
         timeout_min=60,
         gpus_per_node=1,
         mem_gb=8,
@@ -47,7 +47,7 @@ def test_submitit_gets_its_own_names() -> None:
         setup=["module load cuda"],
         additional_parameters={"licenses": "x"},
     )
-    assert asked.parameters() == {
+    assert request.parameters() == {
         "timeout_min": 60,
         "mem_gb": 8,
         "nodes": 1,
@@ -59,7 +59,7 @@ def test_submitit_gets_its_own_names() -> None:
         "slurm_array_parallelism": 256,
         "slurm_additional_parameters": {"requeue": True, "licenses": "x"},
     }
-    assert str(asked) == "1 GPU, 1 CPU, 8 GB, 1:00 h, partition gpu"
+    assert str(request) == "1 GPU, 1 CPU, 8 GB, 1:00 h, partition gpu"
 
 
 def test_every_name_is_one_that_submitit_takes() -> None:
@@ -72,5 +72,5 @@ def test_every_name_is_one_that_submitit_takes() -> None:
 
 def test_the_local_queue_takes_whole_numbers() -> None:
     assert Shares(slots=2, threads=1, gpus=[0, 1]).gpus == [0, 1]
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError, match="slots"):
         Shares(slots=0)
