@@ -80,6 +80,12 @@ RunKey = Annotated[
     str,
     typer.Argument(help="A run's folder, its key, or the start of its key.", autocompletion=_keys),
 ]
+RunKeys = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="RUN", help="Folders of runs, or the starts of their keys.", autocompletion=_keys
+    ),
+]
 OnlyRuns = Annotated[
     list[str] | None,
     typer.Option(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from benchbench.cli.options import Results, RunKeys, completing
+from benchbench.cli.output import console, say, section, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,16 +28,19 @@ protocols_app = typer.Typer(no_args_is_help=False)
 app.add_typer(protocols_app, name="protocols")
 
 
-def _names(incomplete: str) -> list[str]:
+def _names() -> list[str]:
     from benchbench import protocols
 
-    return [name for name in protocols.names() if name.startswith(incomplete)]
+    return protocols.names()
 
 
 Named = Annotated[
     list[str],
     typer.Option(
-        "--protocol", "-p", help="Name of a protocol; may be given again.", autocompletion=_names
+        "--protocol",
+        "-p",
+        help="Name of a protocol; may be given again.",
+        autocompletion=completing(_names),
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -49,27 +54,32 @@ def listing(context: typer.Context) -> None:
     from benchbench import protocols
 
     every = [protocols.get(name) for name in protocols.names()]
-    _print_table(
+    table(
         ("Name", "Version", "What it computes", "Metrics"),
         (
             (p.name, str(p.version), p.title, " ".join(metric.name for metric in p.metrics))
             for p in every
         ),
     )
-    _say("\nOne of them in full: bench protocols show NAME")
+    say("\nOne of them in full: bench protocols show NAME")
 
 
 @protocols_app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="Name of a protocol.", autocompletion=_names)],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="Name of a protocol.", autocompletion=completing(_names)
+        ),
+    ],
 ) -> None:
     """Print a protocol: its metrics and signatures, its source, how it differs from the others."""
     from benchbench import protocols
 
     protocol = protocols.get(name)
-    _say(f"{protocol.name}, version {protocol.version}: {protocol.title}")
-    _say(f"source: {protocol.source}\n")
-    _print_table(
+    say(f"{protocol.name}, version {protocol.version}: {protocol.title}")
+    say(f"source: {protocol.source}\n")
+    table(
         ("Metric", "Better", "Unit", "Signature", "Same score as"),
         (
             (
@@ -82,8 +92,7 @@ def show(
             for metric in protocol.metrics
         ),
     )
-    for note in protocol.notes:
-        _say(f"- {note}")
+    section("notes", protocol.notes)
 
 
 def _same(protocol: Protocol, metric: str) -> list[str]:
@@ -101,8 +110,12 @@ def _same(protocol: Protocol, metric: str) -> list[str]:
 
 @app.command()
 def score(
-    prediction: Annotated[str, typer.Argument(help="PRED.npy, PRED.npz or PRED.npz:NAME.")],
-    target: Annotated[str, typer.Argument(help="The true frames, of the same shape.")],
+    prediction: Annotated[
+        str, typer.Argument(metavar="PRED", help="PRED.npy, PRED.npz or PRED.npz:NAME.")
+    ],
+    target: Annotated[
+        str, typer.Argument(metavar="TRUE", help="The true frames, of the same shape.")
+    ],
     protocol: Named = ["benchbench"],  # noqa: B006 (typer reads it, nothing changes it)
     data_range: Annotated[
         tuple[float, float] | None,
@@ -136,7 +149,7 @@ def score(
         summaries = evaluate(stream, chosen, folder)
     _print_scores([("", summary) for summary in summaries.values()], as_json)
     if out is not None and not as_json:
-        _say(f"every frame's scores are in {out}")
+        say(f"every frame's scores are in {out}")
 
 
 @contextlib.contextmanager
@@ -161,13 +174,9 @@ def _folder(out: Path | None) -> Iterator[Path]:
 
 @app.command()
 def rescore(
-    runs: Annotated[
-        list[str], typer.Argument(help="Folders of runs, or beginnings of their keys.")
-    ],
+    runs: RunKeys,
     protocol: Named,
-    results: Annotated[Path, typer.Option("--results", help="Folder in which runs lie.")] = Path(
-        "results"
-    ),
+    results: Results = Path("results"),
     batch: Annotated[
         int | None,
         typer.Option("--batch", min=1, help="Sequences at a time; as the run did, if not given."),
@@ -182,19 +191,18 @@ def rescore(
 
     Adds files to each run's scores and changes none.
     """
-    from rich.console import Console
-
     from benchbench.cli.progress import Display, watching
     from benchbench.dataset import prepare
 
     rescorings = _rescorings(runs, _protocols(protocol), results)
     place = _device(device)
     # standard error is often sent where JSON goes
-    console = Console(stderr=True, quiet=as_json and not sys.stderr.isatty())
-    with watching(console) as watch:
+    screen = console(stderr=True)
+    screen.quiet = as_json and not screen.is_terminal
+    with watching(screen) as watch:
         prepare((one.dataset for one in rescorings if one.missing), watch)
     rows = []
-    with Display(console, len(rescorings)) as display:
+    with Display(screen, len(rescorings)) as display:
         for one in rescorings:
             testing = functools.partial(_show, display, one)
             summaries = one.score(batch=batch, device=place, workers=workers, watch=testing)
@@ -262,7 +270,7 @@ def _print_scores(rows: list[tuple[str, Summary]], as_json: bool) -> None:
             line = (summary.protocol, column.metric, value, column.unit, column.signature)
             lines.append((*([run] if run else []), *line))
     headings = ("Protocol", "Metric", "Value", "Unit", "Signature")
-    _print_table((*(["Run"] if rows[0][0] else []), *headings), lines, right="Value")
+    table((*(["Run"] if rows[0][0] else []), *headings), lines, right=["Value"])
     for run, summary in dict(rows).items():  # all protocols score the same sequences of a run
         where = f"{run}: " if run else ""
         counted = f"{summary.sequences} sequences of {summary.frames} frames"
@@ -271,24 +279,4 @@ def _print_scores(rows: list[tuple[str, Summary]], as_json: bool) -> None:
             mapped = "; their range is unknown, they were taken as they are"
         elif summary.span != (0.0, 1.0):
             mapped = f"; values from {summary.span[0]:g} to {summary.span[1]:g} mapped to [0, 1]"
-        _say(f"{where}{counted}, ids {summary.ids_sha256[:12]}{mapped}")
-
-
-def _print_table(headings: Iterable[str], lines: Iterable[Iterable[str]], right: str = "") -> None:
-    """A table as wide as it needs where output is piped; nothing is cut off."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=1000)
-    shown = Table()
-    for heading in headings:
-        shown.add_column(heading, justify="right" if heading == right else "left", overflow="fold")
-    for line in lines:
-        shown.add_row(*line)
-    console.print(shown, markup=False)
-
-
-def _say(text: str) -> None:
-    typer.echo(text)
+        say(f"{where}{counted}, ids {summary.ids_sha256[:12]}{mapped}")

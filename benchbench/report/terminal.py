@@ -16,11 +16,11 @@ LEAST = 16
 """Width below which a column of prose cannot be read."""
 
 
-def console() -> Console:
+def console(*, stderr: bool = False) -> Console:
     """Standard output: as wide as the terminal or `COLUMNS` says, else as wide as is needed."""
     from rich.console import Console
 
-    plain = Console(highlight=False, markup=False, emoji=False)
+    plain = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
     if not plain.is_terminal and "COLUMNS" not in os.environ:
         plain.width = WIDE
     return plain
