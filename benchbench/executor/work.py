@@ -19,7 +19,7 @@ from benchbench.executor.state import StateFile
 from benchbench.run.claim import Claim, Held
 from benchbench.run.job import Job
 from benchbench.run.provenance import about, digest
-from benchbench.training.events import Event, Note, Watch
+from benchbench.training.events import Event, Interrupted, Note, Watch
 
 log = logging.getLogger("benchbench")
 
@@ -62,8 +62,7 @@ def _attempt(
     """The run itself, once the folder is ours."""
     import torch
 
-    from benchbench.run.execute import Execution
-    from benchbench.training.trainer import Interrupted
+    from benchbench.run.execute import execute
 
     file = StateFile(job.folder)
 
@@ -82,7 +81,7 @@ def _attempt(
         try:
             tell(Note("start"))
             _check_code(job)
-            Execution(job, torch.device(device), tell, stopped).execute()
+            execute(job, torch.device(device), tell, stopped)
             log.info("done")
         except Interrupted as error:
             status, message = "interrupted", str(error)

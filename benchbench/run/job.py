@@ -12,12 +12,11 @@ from benchbench.suite.schema import Suite
 
 @dataclass(frozen=True)
 class Settings:
-    """What a suite says of how its runs are done."""
+    """What a suite says of how its runs are done; none of it changes a number."""
 
     protocols: tuple[str, ...] = ("benchbench",)
     checkpoint_every: int = 500
     workers: int = 0
-    test_batch: int = 16
     store_predictions: bool = False
 
     @classmethod
@@ -27,7 +26,6 @@ class Settings:
             tuple(suite.protocols),
             suite.checkpoint_every,
             suite.workers,
-            suite.test_batch,
             suite.store_predictions,
         )
 

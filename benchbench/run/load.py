@@ -11,9 +11,10 @@ from benchbench.clip import Clip
 from benchbench.dataset import Dataset
 from benchbench.errors import DataMissing
 from benchbench.predictor import Predictor
+from benchbench.run.record import NAME, read_record
 from benchbench.scoring.stream import Stream, predicted, stored
 from benchbench.suite.spec import RunSpec
-from benchbench.training import checkpoint
+from benchbench.training import weights
 
 PREDICTIONS = "predictions.npy"
 """In a run's folder where the suite stores them: (N, horizon, C, H, W), float32, unclipped."""
@@ -23,16 +24,12 @@ def load_predictor(folder: Path, spec: RunSpec, clip: Clip) -> Predictor:
     """The tested predictor of a finished run, on the CPU.
 
     Raises:
-        DataMissing: its weights are missing or damaged.
+        DataMissing: it is not finished, or its weights are missing or damaged.
     """
     predictor = registry.build_model(spec.model, clip, **spec.model_options)
-    state = checkpoint.load(folder, device=torch.device("cpu"))
-    if state is None or "optimizer" in state:
-        raise DataMissing(
-            f"{folder}: the weights of this finished run in {checkpoint.NAME} are missing or "
-            "damaged; delete the folder, then run its suite again"
-        )
-    predictor.load_state_dict(state["model"])
+    if (record := read_record(folder / NAME)) is None:
+        raise DataMissing(f"{folder}: not a finished run, there is no {NAME}; run it first")
+    predictor.load_state_dict(weights.load(folder, record.weights))
     return predictor
 
 

@@ -16,16 +16,15 @@ from pathlib import Path
 
 import torch
 
-from benchbench import protocols, registry
-from benchbench.dataset import Dataset, SplitName
-from benchbench.predictor import Predictor
-from benchbench.run.execute import VALIDATION
+from benchbench import protocols
 from benchbench.run.job import Settings
+from benchbench.run.subject import VALIDATION, Subject, build
 from benchbench.scoring.evaluate import evaluate, mean
-from benchbench.scoring.stream import Batch, Stream, predicted
+from benchbench.scoring.stream import Batch, Stream
 from benchbench.suite.plan import Run
-from benchbench.suite.schema import Train
-from benchbench.training.trainer import Interrupted, Trainer
+from benchbench.training.events import Interrupted
+from benchbench.training.journal import Journal
+from benchbench.training.loop import train
 
 WARM_STEPS = 2
 STEPS = 20
@@ -89,29 +88,15 @@ def configurations(runs: Sequence[Run]) -> list[Run]:
 def measure(run: Run, settings: Settings) -> Estimate:
     """Trains and tests for a few seconds here; nothing is kept."""
     spec, device = run.spec, torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    dataset = registry.build_dataset(spec.dataset, **spec.dataset_options)
-    predictor = registry.build_model(spec.model, dataset.clip, **spec.model_options).to(device)
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-
-    def stream(name: SplitName) -> Stream:
-        return predicted(
-            predictor,
-            dataset.split(name),
-            dataset.clip,
-            batch=settings.test_batch,
-            device=device,
-            precision=spec.precision,
-        )
-
+    subject = build(spec, device)
     step = validation = 0.0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if spec.train is not None:
-            step = _step_seconds(run, settings, dataset, predictor, folder)
-            validation = _pass_seconds(stream("val"), functools.partial(mean, VALIDATION))
+            step = _step_seconds(subject, settings, folder)
+            validation = _pass_seconds(subject.predict("val"), functools.partial(mean, VALIDATION))
         chosen = [protocols.get(each) for each in settings.protocols]
-        test = _pass_seconds(stream("test"), lambda some: evaluate(some, chosen, folder))
+        test = _pass_seconds(subject.predict("test"), lambda some: evaluate(some, chosen, folder))
     return Estimate(run, device.type, step, validation, test, _peak_bytes(device))
 
 
@@ -134,25 +119,18 @@ class Clock:
         return measured >= STEPS or (measured > 0 and self.last - self.began > SECONDS)
 
 
-def _step_seconds(
-    run: Run, settings: Settings, dataset: Dataset, predictor: Predictor, folder: Path
-) -> float:
+def _step_seconds(subject: Subject, settings: Settings, folder: Path) -> float:
     """The median time of a training iteration, loading included, after a few that warm up."""
     clock = Clock()
-    trainer = Trainer(
-        predictor=predictor,
-        train=Train.model_validate(run.spec.train),
-        clip=dataset.clip,
-        seed=run.spec.seed,
-        folder=folder,
-        checkpoint_every=settings.checkpoint_every,
-        workers=settings.workers,
-        validate=lambda: 0.0,
-        watch=clock.tick,
-        stop=clock.enough,
-    )
     with contextlib.suppress(Interrupted):
-        trainer.run(dataset.split("train"))
+        train(
+            subject.trainer(),
+            Journal(folder, settings.checkpoint_every),
+            lambda: 0.0,
+            watch=clock.tick,
+            stop=clock.enough,
+            workers=settings.workers,
+        )
     return statistics.median(clock.laps[WARM_STEPS:] or clock.laps)
 
 

@@ -40,10 +40,10 @@ class Record:
     test_seconds: float
     peak_bytes: int | None
     """Largest GPU memory allocated; None on a CPU."""
-    test_batch: int = 16
-    """Test sequences predicted at a time; a network's last digits can depend on it."""
     dataset: dict[str, Any] = field(default_factory=dict)
     """The dataset's passport."""
+    weights: str = ""
+    """sha256 of `weights.safetensors`."""
     provenance: dict[str, Any] = field(default_factory=dict)
     version: int = VERSION
 

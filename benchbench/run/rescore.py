@@ -43,8 +43,6 @@ class Rescoring:
     folder: Path
     spec: RunSpec
     dataset: Dataset
-    batch: int
-    """Test sequences that the run predicted at a time."""
     protocols: Sequence[Protocol]
 
     @classmethod
@@ -57,7 +55,7 @@ class Rescoring:
         """
         spec = RunSpec.from_dict(record.spec)
         dataset = registry.build_dataset(spec.dataset, **spec.dataset_options)
-        rescoring = cls(folder, spec, dataset, record.test_batch, protocols)
+        rescoring = cls(folder, spec, dataset, protocols)
         for protocol in rescoring.missing:
             protocol.check(dataset.clip)
         return rescoring
@@ -95,7 +93,7 @@ class Rescoring:
                 self.folder,
                 self.spec,
                 self.dataset,
-                batch=batch or self.batch,
+                batch=batch or self.spec.test_batch,
                 device=device or torch.device("cuda" if torch.cuda.is_available() else "cpu"),
             )
             folder = self.folder / "scores"

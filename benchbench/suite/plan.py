@@ -128,7 +128,7 @@ def _expand(
         slurm = _slurm(suite, model, faults)
         for seed in suite.seeds if model.trains else suite.seeds[:1]:
             if not excluded(suite.exclude, model, dataset, seed):
-                spec = _spec(model, dataset, train, seed)
+                spec = _spec(suite, model, dataset, train, seed)
                 runs.append(Run(spec, model.label, dataset.label, model.weights, slurm))
     if not runs and not faults:
         faults.add(("exclude",), "every run of the suite is excluded")
@@ -136,7 +136,9 @@ def _expand(
     return runs
 
 
-def _spec(model: SuiteModel, dataset: SuiteDataset, train: Train | None, seed: int) -> RunSpec:
+def _spec(
+    suite: Suite, model: SuiteModel, dataset: SuiteDataset, train: Train | None, seed: int
+) -> RunSpec:
     return RunSpec(
         model=model.name,
         model_version=model.entry.version,
@@ -146,6 +148,7 @@ def _spec(model: SuiteModel, dataset: SuiteDataset, train: Train | None, seed: i
         dataset_options=dataset.options,
         train=plain(train.model_dump()) if train else None,
         seed=seed if model.trains else 0,
+        test_batch=suite.test_batch,
         weights=model.weights_sha256,
     )
 

@@ -171,7 +171,7 @@ class Suite(Section):
     workers: Annotated[int, Field(ge=0)] = 0
     """Processes that load clips for each run; 0 loads them in the run's own."""
     test_batch: Count = 16
-    """Clips predicted at a time in validation and test."""
+    """Clips predicted at a time in validation and test; a network's last digits depend on it."""
     store_predictions: bool = False
     """Keeps each run's test predictions, `predictions.npy`, for scoring again without the model."""
     executor: Annotated[ExecutorEntry, BeforeValidator(named)] = ExecutorEntry(name="inline")

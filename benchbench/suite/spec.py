@@ -28,6 +28,8 @@ class RunSpec:
     train: dict[str, Any] | None
     """Fields of `benchbench.suite.schema.Train`; None for a model that is not trained."""
     seed: int
+    test_batch: int
+    """Clips predicted at a time in validation and test; a network's last digits depend on it."""
     weights: str | None = None
     """sha256 of the imported weights that are tested instead of training."""
 

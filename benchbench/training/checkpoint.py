@@ -84,3 +84,10 @@ def load(folder: Path, *, device: torch.device) -> dict[str, Any] | None:
             continue
         return state
     return None
+
+
+def remove(folder: Path) -> None:
+    """Deletes the checkpoints, and what a kill left of half-written ones."""
+    for pattern in (NAME, PREVIOUS, f".{NAME}.*"):
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Literal
 
+from benchbench.errors import BenchError
+
 
 @dataclass(frozen=True)
 class Training:
@@ -55,6 +57,10 @@ class Note:
     def __str__(self) -> str:
         name = "held by another" if self.phase == "held" else self.phase
         return f"{name}: {self.message}" if self.message else name
+
+
+class Interrupted(BenchError):
+    """A run stopped when asked to; what it had reached is kept."""
 
 
 Event = Training | Testing | Note

@@ -1,17 +1,15 @@
-"""The one training loop: optimiser, schedule, precision, validation, checkpoint, resume.
+"""Trainer: one predictor in training, an iteration at a time.
 
-A run resumed from its checkpoint ends with the bits of the uninterrupted one on the same machine
-and thread count: weights, optimiser, schedule, data order, and every random generator are in it.
+A trainer brought to the state of another goes on with the bits of that one on the same machine and
+thread count: weights, optimiser, schedule, data order and every random generator are in it.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -20,180 +18,109 @@ from torch.utils.data import DataLoader
 
 from benchbench.clip import Clip
 from benchbench.dataset import Split
-from benchbench.errors import BenchError, RunFailed
+from benchbench.errors import RunFailed
 from benchbench.precision import autocast
 from benchbench.predictor import Predictor, Progress
 from benchbench.suite.schema import Train
-from benchbench.training import checkpoint
-from benchbench.training.events import Training, Watch
 from benchbench.training.optimiser import criterion, optimiser, sampling, scheduler
 from benchbench.training.order import Batches
+from benchbench.training.weights import Weights
 
-Weights = dict[str, Tensor]
-
-
-class Interrupted(BenchError):
-    """Training stopped when asked to, with a checkpoint of the step it had reached."""
+ENDLESS_EPOCH = 10_000
+"""Clips that count as an epoch of a split without end."""
 
 
-@dataclass(frozen=True)
-class Result:
-    """What training gives: the weights to test, and where they come from."""
-
-    weights: Weights
-    step: int
-    """Training iteration of the weights."""
-    validation_mse: float | None
-    seconds: float
-
-    def to_state(self) -> dict[str, Any]:
-        """What the checkpoint of a finished run holds; an unfinished one holds an optimiser too."""
-        return {
-            "model": self.weights,
-            "step": self.step,
-            "validation_mse": self.validation_mse,
-            "seconds": self.seconds,
-        }
-
-    @classmethod
-    def from_state(cls, state: dict[str, Any]) -> Result:
-        """The inverse of `to_state`."""
-        return cls(state["model"], state["step"], state["validation_mse"], state["seconds"])
-
-
-class Pace:
-    """Seconds an iteration, from the first one that is told of."""
-
-    def __init__(self) -> None:
-        self.first: tuple[int, float] | None = None
-
-    def at(self, step: int) -> float | None:
-        """The pace up to now, when `step` iterations are done; None the first time."""
-        now = time.monotonic()
-        self.first = self.first or (step, now)
-        steps = step - self.first[0]
-        return (now - self.first[1]) / steps if steps else None
-
-
-@dataclass
 class Trainer:
-    """Trains one predictor in one folder.
+    """Trains one predictor.
 
     Args:
-        predictor: on its device, freshly initialised; a checkpoint in the folder replaces it.
+        predictor: on its device, freshly initialised.
+        split: the clips to train on.
+        clip: how they are cut into context and target.
         train: what the suite asks for.
         seed: of data order and of the loss's random draws.
-        folder: holds `checkpoint.pt` and `history.jsonl`.
-        checkpoint_every: iterations between two checkpoints.
-        workers: processes that load clips.
-        validate: gives the validation MSE of the predictor as it stands.
-        watch: told where training stands after each iteration.
-        stop: asked after each iteration; True makes a checkpoint and raises Interrupted.
     """
 
-    predictor: Predictor
-    train: Train
-    clip: Clip
-    seed: int
-    folder: Path
-    checkpoint_every: int
-    workers: int
-    validate: Callable[[], float]
-    watch: Watch
-    stop: Callable[[], bool] = lambda: False
-    step: int = 0
-    seconds: float = 0.0
-    best: Weights | None = None
-    best_step: int = 0
-    best_mse: float = math.inf
-    generator: torch.Generator = field(default_factory=torch.Generator)
+    def __init__(
+        self, predictor: Predictor, split: Split, clip: Clip, train: Train, seed: int
+    ) -> None:
+        self.predictor = predictor
+        self.split = split
+        self.clip = clip
+        self.train = train
+        self.seed = seed
+        self.device = next(predictor.parameters()).device
+        self.optimizer = optimiser(predictor, train)
+        self.scheduler = scheduler(self.optimizer, train)
+        self.sampling = sampling(train)
+        self.criterion = criterion(train)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.steps_per_epoch = max(1, (split.length or ENDLESS_EPOCH) // train.batch)
+        self.step = 0
+        """Iterations done."""
+        self.seconds = 0.0
+        """Time of the iterations, loading apart."""
+        self.validation_mse: float | None = None
+        """The newest one."""
+        self.best: Weights | None = None
 
-    def __post_init__(self) -> None:
-        self.device = next(self.predictor.parameters()).device
-        self.optimizer = optimiser(self.predictor, self.train)
-        self.scheduler = scheduler(self.optimizer, self.train)
-        self.sampling = sampling(self.train)
-        self.criterion = criterion(self.train)
-        self.generator.manual_seed(self.seed)
+    @property
+    def learning_rate(self) -> float:
+        """That of the next iteration."""
+        rate: float = self.optimizer.param_groups[0]["lr"]
+        return rate
 
-    def run(self, split: Split) -> Result:
-        """Trains to the last iteration, from the newest checkpoint if there is one.
+    @property
+    def validates(self) -> bool:
+        """Whether a validation follows the iteration just done."""
+        return self.step % self.train.validate_every == 0 or self.step == self.train.steps
 
-        Raises:
-            RunFailed: the loss is not finite; the message names the step.
-            Interrupted: `stop` said so.
-        """
-        if (finished := self.resume()) is not None:
-            return finished
-        epoch = split.length or 10_000
-        per_epoch = max(1, epoch // self.train.batch)
-        validation = None if self.best is None else self.best_mse
-        pace = Pace()
-        for frames in self.batches(split):
-            started = time.monotonic()
-            self.predictor.train()
-            terms = self.iterate(frames.to(self.device, non_blocking=True), per_epoch)
-            self.step += 1
-            self.seconds += time.monotonic() - started
-            row: dict[str, Any] = {"step": self.step, **terms}
-            if self.step % self.train.validate_every == 0 or self.step == self.train.steps:
-                row["validation_mse"] = validation = self.validated()
-            self.remember(row)
-            self.watch(
-                Training(
-                    self.step,
-                    self.train.steps,
-                    loss=sum(terms.values()),
-                    validation=validation,
-                    seconds_a_step=pace.at(self.step),
-                )
-            )
-            stopping = self.step < self.train.steps and self.stop()
-            if stopping or self.step % self.checkpoint_every == 0:
-                self.save()
-            if stopping:
-                raise Interrupted(f"stopped at step {self.step} of {self.train.steps}")
-        result = self.result()
-        checkpoint.save(self.folder, result.to_state())
-        return result
-
-    def batches(self, split: Split) -> Iterator[Tensor]:
-        """The remaining batches, (B, T, C, H, W)."""
+    def batches(self, workers: int) -> Iterator[Tensor]:
+        """The remaining batches, (B, T, C, H, W), loaded by a number of processes."""
         order = Batches(
-            split.length,
+            self.split.length,
             batch=self.train.batch,
             start=self.step,
             steps=self.train.steps,
             seed=self.seed,
         )
         loader: DataLoader[Tensor] = DataLoader(
-            split,
+            self.split,
             batch_sampler=order,
-            num_workers=self.workers,
+            num_workers=workers,
             pin_memory=self.device.type == "cuda",
             # the loader's own draws must not move the global generator
             generator=torch.Generator(),
         )
         return iter(loader)
 
-    def iterate(self, frames: Tensor, steps_per_epoch: int) -> dict[str, float]:
+    def iterate(self, frames: Tensor) -> dict[str, float]:
         """One batch: one optimiser update, or two with the reversed clip; the terms, averaged."""
+        started = time.monotonic()
+        self.predictor.train()
+        frames = frames.to(self.device, non_blocking=True)
         draws = self.generator.get_state()
-        terms = self.update(frames, steps_per_epoch)
+        terms = self.update(frames)
         if self.train.reverse_clip:
             self.generator.set_state(draws)
-            back = self.update(frames.flip(1), steps_per_epoch)
+            back = self.update(frames.flip(1))
             terms = {name: (terms[name] + back[name]) / 2 for name in terms}
-        if (self.step + 1) % self.train.schedule_every == 0:
+        self.step += 1
+        if self.step % self.train.schedule_every == 0:
             self.scheduler.step()
+        self.seconds += time.monotonic() - started
         return terms
 
-    def update(self, frames: Tensor, steps_per_epoch: int) -> dict[str, float]:
-        """One optimiser update; the loss's terms before it."""
+    def update(self, frames: Tensor) -> dict[str, float]:
+        """One optimiser update; the loss's terms before it.
+
+        Raises:
+            RunFailed: the loss is not finite; the message names the step.
+        """
         progress = Progress(
             step=self.step,
             steps=self.train.steps,
-            steps_per_epoch=steps_per_epoch,
+            steps_per_epoch=self.steps_per_epoch,
             generator=self.generator,
             sampling=self.sampling,
             criterion=self.criterion,
@@ -216,72 +143,49 @@ class Trainer:
         self.optimizer.step()
         return terms
 
-    def validated(self) -> float:
-        """The validation MSE now; keeps the weights if they are the best."""
-        mse = self.validate()
-        if self.train.weights == "best" and mse < self.best_mse:
-            self.best = {
-                name: value.detach().clone() for name, value in self.predictor.state_dict().items()
-            }
-            self.best_step = self.step
-        self.best_mse = min(mse, self.best_mse) if self.train.weights == "best" else mse
-        return mse
+    def judge(self, mse: float) -> None:
+        """Takes note of the validation MSE now; keeps the weights if they are the best."""
+        self.validation_mse = mse
+        lowest = self.best.validation_mse if self.best else None
+        if self.train.weights == "best" and mse < (math.inf if lowest is None else lowest):
+            state = self.predictor.state_dict()
+            tensors = {name: value.detach().clone() for name, value in state.items()}
+            self.best = Weights(tensors, self.step, mse)
 
-    def result(self) -> Result:
-        """The weights to test."""
-        if self.best is not None:
-            return Result(self.best, self.best_step, self.best_mse, self.seconds)
-        mse = self.best_mse if math.isfinite(self.best_mse) else None
-        return Result(self.predictor.state_dict(), self.step, mse, self.seconds)
+    def weights(self) -> Weights:
+        """Those to test: of the lowest validation MSE, or the last."""
+        mse = self.validation_mse
+        last = Weights(
+            self.predictor.state_dict(),
+            self.step,
+            mse if mse is not None and math.isfinite(mse) else None,
+        )
+        return replace(self.best or last, train_seconds=self.seconds)
 
-    def remember(self, row: dict[str, Any]) -> None:
-        """Appends a line to the history, about 1,000 in a run and every validation."""
-        every = max(1, self.train.steps // 1000)
-        if self.step % every == 0 or "validation_mse" in row:
-            row["lr"] = self.optimizer.param_groups[0]["lr"]
-            with (self.folder / "history.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
-
-    def save(self) -> None:
-        """Writes a checkpoint of everything that the next iteration depends on."""
-        state = {
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next iteration depends on."""
+        return {
             "model": self.predictor.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
             "step": self.step,
             "seconds": self.seconds,
-            "best": self.best,
-            "best_step": self.best_step,
-            "best_mse": self.best_mse,
+            "validation_mse": self.validation_mse,
+            "best": vars(self.best) if self.best else None,
             "generator": self.generator.get_state(),
             "torch": torch.get_rng_state(),
             "cuda": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
         }
-        checkpoint.save(self.folder, state)
 
-    def resume(self) -> Result | None:
-        """Takes up the newest checkpoint and cuts the history back to it.
-
-        Returns what training gave where it had ended already, and only scores were lacking.
-        """
-        state = checkpoint.load(self.folder, device=self.device)
-        if state is not None and "optimizer" not in state:
-            return Result(
-                state["model"], *(state[k] for k in ("step", "validation_mse", "seconds"))
-            )
-        if state is not None:
-            self.predictor.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.scheduler.load_state_dict(state["scheduler"])
-            self.step, self.seconds = state["step"], state["seconds"]
-            self.best, self.best_step = state["best"], state["best_step"]
-            self.best_mse = state["best_mse"]
-            self.generator.set_state(state["generator"].cpu())
-            torch.set_rng_state(state["torch"].cpu())
-            if state["cuda"]:
-                torch.cuda.set_rng_state_all([rng.cpu() for rng in state["cuda"]])
-        history = self.folder / "history.jsonl"
-        rows = history.read_text(encoding="utf-8").splitlines() if history.exists() else []
-        kept = [row for row in rows if row.endswith("}") and json.loads(row)["step"] <= self.step]
-        history.write_text("".join(f"{row}\n" for row in kept), encoding="utf-8")
-        return None
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Brings this trainer, and torch's generators, to the state of another."""
+        self.predictor.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.validation_mse = state["validation_mse"]
+        self.best = Weights(**state["best"]) if state["best"] else None
+        self.generator.set_state(state["generator"].cpu())
+        torch.set_rng_state(state["torch"].cpu())
+        if state["cuda"]:
+            torch.cuda.set_rng_state_all([rng.cpu() for rng in state["cuda"]])

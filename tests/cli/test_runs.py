@@ -87,10 +87,10 @@ def test_a_run_leaves_what_the_design_says(write_suite: Write, tmp_path: Path) -
     assert folder.name.startswith("seed0-")
     names = {path.name for path in folder.iterdir()}
     assert names >= {
-        "spec.yaml", "record.json", "history.jsonl", "checkpoint.pt", "scores", "log.txt",
-        "state.json",
+        "spec.yaml", "record.json", "history.jsonl", "weights.safetensors", "scores",
+        "log.txt", "state.json",
     }  # fmt: skip
-    assert "checkpoint.previous.pt" not in names
+    assert not any("checkpoint" in name for name in names)
     record = json.loads((folder / "record.json").read_text())
     assert record["key"] == folder.name.removeprefix("seed0-")
     assert record["steps"] == 6
@@ -110,7 +110,7 @@ def test_a_new_seed_or_protocol_is_all_that_is_computed_anew(
     kept = files(results)
     more = bench("run", suite, "seeds=[0, 1]", "--results", results)
     assert "tiny: 1 to run, 2 done" in more.output
-    monkeypatch.setattr(Trainer, "run", None)  # scoring again may not train
+    monkeypatch.setattr(Trainer, "iterate", None)  # scoring again may not train
     other = bench("run", suite, "protocols=[benchbench, openstl]", "--results", results)
     assert other.exit_code == 0, other.output
     assert "protocol openstl v1" in other.output
@@ -260,7 +260,7 @@ def test_kill_9_and_the_same_command_again_ends_in_the_undisturbed_table(
                 os.killpg(process.pid, signal.SIGKILL)
     subprocess.run(command(killed), check=True, capture_output=True)
     assert leaderboard(killed) == leaderboard(undisturbed)
-    for name in ("scores/benchbench-v1.parquet", "checkpoint.pt"):
+    for name in ("scores/benchbench-v1.parquet", "weights.safetensors"):
         (one,) = undisturbed.glob(f"runs/*/convlstm/*/{name}")
         (two,) = killed.glob(f"runs/*/convlstm/*/{name}")
         if name.endswith("parquet"):
@@ -280,8 +280,9 @@ def _wait_for_checkpoints(process: subprocess.Popen[bytes], results: Path, count
 
 def _assert_same_weights(one: Path, two: Path) -> None:
     import torch
+    from safetensors.torch import load_file
 
-    first, second = (torch.load(path, weights_only=True)["model"] for path in (one, two))
+    first, second = load_file(one), load_file(two)
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
 

@@ -219,7 +219,7 @@ class Noise(Dataset):
 @pytest.fixture
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two finished runs and one that is not, whose models are built by a stand-in."""
-    spec = RunSpec("last", 1, {}, "noise", 1, {}, None, 0)
+    spec = RunSpec("last", 1, {}, "noise", 1, {}, None, 0, 16)
     monkeypatch.setattr(registry, "build_dataset", lambda name: Noise())
     monkeypatch.setattr(load, "load_predictor", lambda *_: Last())
     for name in ("seed0-abc123", "seed1-abd456", "seed2-fff000"):

@@ -19,6 +19,8 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
+from torch import Tensor
 
 from benchbench.executor.inline import Inline
 from benchbench.run.attempt import Attempt, attempts, file_clock, latest
@@ -145,10 +147,8 @@ def test_every_run_ends_once_and_with_the_same_bits(
         for before, after in itertools.pairwise(history):
             assert before.facts["since"] + before.seconds <= after.facts["since"] + 0.1
         assert steps(mine) == steps(theirs)
-        for name in ("model", "step", "validation_mse"):
-            same(
-                torch.load(mine / "checkpoint.pt")[name], torch.load(theirs / "checkpoint.pt")[name]
-            )
+        same(load_file(mine / "weights.safetensors"), load_file(theirs / "weights.safetensors"))
+        assert not list(mine.glob("*checkpoint*"))
         tables = [pd.read_parquet(next(path.glob("scores/*.parquet"))) for path in (mine, theirs)]
         pd.testing.assert_frame_equal(*tables, check_exact=True)
     kinds = ", ".join(f"{count} {kind}" for kind, count in chaos.faults.most_common())
@@ -173,10 +173,7 @@ def steps(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
 
 
-def same(one: Any, other: Any) -> None:
-    """Raises unless two values of a checkpoint are equal to the bit."""
-    if isinstance(one, dict):
-        assert one.keys() == other.keys()
-        assert all(torch.equal(value, other[name]) for name, value in one.items())
-    else:
-        assert one == other
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+    """Raises unless two predictors' tensors are equal to the bit."""
+    assert one.keys() == other.keys()
+    assert all(torch.equal(value, other[name]) for name, value in one.items())

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from benchbench.executor.work import CANCELLED, work
-from benchbench.run import claim, record
+from benchbench.run import claim, execute, record
 from benchbench.run.attempt import attempt_file, attempts
 from benchbench.run.claim import Claim
-from benchbench.run.execute import Execution
 from benchbench.run.job import Job, Settings
 from benchbench.run.provenance import digest
 from benchbench.run.record import Store
@@ -42,8 +42,7 @@ def do(job: Job, stop: Callable[[], bool] = lambda: False) -> tuple[str, str]:
 
 
 def weights(job: Job) -> dict[str, torch.Tensor]:
-    state: dict[str, Any] = torch.load(job.folder / "checkpoint.pt")
-    return state["model"]
+    return load_file(job.folder / "weights.safetensors")
 
 
 def scores(job: Job) -> list[bytes]:
@@ -58,7 +57,7 @@ def assert_same(one: Job, other: Job) -> None:
 
 def test_a_run_is_done_once(make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
     assert do(make_job()) == ("done", "")
-    monkeypatch.setattr(Execution, "execute", lambda _: pytest.fail("a second time"))
+    monkeypatch.setattr(execute, "execute", lambda *_: pytest.fail("a second time"))
     assert do(make_job()) == ("done", "")
     assert [attempt.outcome for attempt in attempts(make_job().folder)] == ["done"]
 
@@ -125,10 +124,10 @@ def test_whatever_a_model_raises_becomes_an_outcome(
 ) -> None:
     job = make_job()
 
-    def raises(_: Execution) -> None:
+    def raises(*_: object) -> None:
         raise FAILURES[message]
 
-    monkeypatch.setattr(Execution, "execute", raises)
+    monkeypatch.setattr(execute, "execute", raises)
     status, told = do(job)
     assert status == "failed"
     assert told.startswith(message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,31 +11,48 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from benchbench import protocols
 from benchbench.errors import DataMissing
 from benchbench.predictor import Predictor
 from benchbench.registry import build_dataset
-from benchbench.run.execute import Execution
+from benchbench.run.execute import execute
 from benchbench.run.job import Job, Settings
 from benchbench.run.load import PREDICTIONS, load_predictions, load_predictor
 from benchbench.run.record import Store
 from benchbench.run.rescore import Rescoring, finished
 from benchbench.scoring.summary import Summary
 from benchbench.suite.plan import plan
+from benchbench.training.events import Event, Interrupted
+from benchbench.training.trainer import Trainer
 
 Write = Callable[..., Path]
 CPU = torch.device("cpu")
 
 
-def made(suite: Path, results: Path, *overrides: str) -> tuple[Execution, Path]:
-    """The finished run of the suite's ConvLSTM, and its folder."""
+def ignore(_: Event) -> None:
+    """Watches nothing."""
+
+
+def make_job(suite: Path, results: Path, *overrides: str) -> Job:
+    """The run of the suite's ConvLSTM."""
     suite_plan = plan(suite, overrides)
-    job = Job(suite_plan.runs[1], Store(results), Settings.of(suite_plan.suite))
-    run = Execution(job, CPU, lambda event: None)
-    run.execute()
-    return run, run.folder
+    return Job(suite_plan.runs[1], Store(results), Settings.of(suite_plan.suite))
+
+
+def finish(suite: Path, results: Path, *overrides: str) -> Job:
+    """The same, done."""
+    job = make_job(suite, results, *overrides)
+    execute(job, CPU, ignore)
+    return job
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The files of a run that are the same in each repetition."""
+    names = ["spec.yaml", "history.jsonl", "weights.safetensors", "scores/benchbench-v1.parquet"]
+    return {name: (folder / name).read_bytes() for name in names}
 
 
 def rescore(folder: Path, name: str, **how: Any) -> Summary:
@@ -44,14 +62,15 @@ def rescore(folder: Path, name: str, **how: Any) -> Summary:
 
 
 def test_stored_predictions_are_those_that_were_scored(write_suite: Write, tmp_path: Path) -> None:
-    run, folder = made(write_suite(), tmp_path, "store_predictions=true", "test_batch=4")
+    job = finish(write_suite(), tmp_path, "store_predictions=true", "test_batch=4")
+    folder, spec = job.folder, job.run.spec
     file = np.load(folder / PREDICTIONS)
     assert file.shape == (6, 2, 1, 16, 16)
     assert file.dtype == np.float32
-    dataset = build_dataset(run.spec.dataset, **run.spec.dataset_options)
+    dataset = build_dataset(spec.dataset, **spec.dataset_options)
 
     def predictions() -> Tensor:
-        stream = load_predictions(folder, run.spec, dataset, batch=4, device=CPU)
+        stream = load_predictions(folder, spec, dataset, batch=4, device=CPU)
         return torch.cat([batch.prediction for batch in stream.batches])
 
     stored = predictions()
@@ -65,7 +84,7 @@ def test_a_rescore_from_either_gives_the_same_and_changes_nothing(
 ) -> None:
     scores = []
     for name, stored in (("a", "true"), ("b", "false")):
-        _, folder = made(write_suite(), tmp_path / name, f"store_predictions={stored}")
+        folder = finish(write_suite(), tmp_path / name, f"store_predictions={stored}").folder
         before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
         summary = rescore(folder, "openstl")
         assert {path: path.read_bytes() for path in before} == before
@@ -76,10 +95,11 @@ def test_a_rescore_from_either_gives_the_same_and_changes_nothing(
 def test_a_rescore_predicts_in_the_batches_of_the_run(
     write_suite: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, folder = made(write_suite(), tmp_path, "test_batch=4")
+    job = finish(write_suite(), tmp_path, "test_batch=4")
+    folder, spec = job.folder, job.run.spec
     sizes: list[int] = []
-    clip = build_dataset(run.spec.dataset, **run.spec.dataset_options).clip
-    model = type(load_predictor(folder, run.spec, clip))
+    clip = build_dataset(spec.dataset, **spec.dataset_options).clip
+    model = type(load_predictor(folder, spec, clip))
     forward = model.forward
 
     def watched(self: Predictor, context: Tensor, horizon: int) -> Tensor:
@@ -89,13 +109,12 @@ def test_a_rescore_predicts_in_the_batches_of_the_run(
     monkeypatch.setattr(model, "forward", watched)
     rescore(folder, "openstl")
     rescore(folder, "cms_lstm", batch=5)
-    more = Settings(("benchbench", "predrnn"), test_batch=3)
-    replace(run, job=replace(run.job, settings=more)).execute()
+    execute(replace(job, settings=Settings(("benchbench", "predrnn"))), CPU, ignore)
     assert sizes == [4, 2, 5, 1, 4, 2]
 
 
 def test_damaged_files_of_a_run_are_named(write_suite: Write, tmp_path: Path) -> None:
-    _, folder = made(write_suite(), tmp_path, "store_predictions=true")
+    folder = finish(write_suite(), tmp_path, "store_predictions=true").folder
     file = folder / PREDICTIONS
     for content in (b"\x93NUMPY", file.read_bytes()[:-1], b""):
         file.write_bytes(content)
@@ -104,25 +123,108 @@ def test_damaged_files_of_a_run_are_named(write_suite: Write, tmp_path: Path) ->
     np.save(file, np.zeros((5, 2, 1, 16, 16), np.float32))
     with pytest.raises(DataMissing, match=r"holds float32 \(5, 2, 1, 16, 16\), not float32 \(6,"):
         rescore(folder, "openstl")
-    file.unlink()
-    (folder / "checkpoint.pt").unlink()
-    with pytest.raises(DataMissing, match="missing or damaged; delete the folder"):
-        rescore(folder, "openstl")
     assert not list((folder / "scores").glob("*openstl*"))
 
 
-def test_a_run_killed_before_its_record_is_scored_without_training_again(
+def test_weights_that_are_not_those_of_the_record_are_never_tested(
+    write_suite: Write, tmp_path: Path
+) -> None:
+    folder = finish(write_suite(), tmp_path / "one").folder
+    other = finish(write_suite(), tmp_path / "other", "seeds=[1]").folder
+    path = folder / "weights.safetensors"
+    whole = path.read_bytes()
+    broken = bytearray(whole)
+    broken[-1] ^= 1
+    swapped = (other / path.name).read_bytes()
+    for content in (swapped, bytes(broken), whole[:-1], b"", None):
+        path.unlink() if content is None else path.write_bytes(content)
+        with pytest.raises(DataMissing, match=r"weights\.safetensors: .*; delete the folder, then"):
+            rescore(folder, "openstl")
+    path.write_bytes(whole)
+    rescore(folder, "openstl")
+
+
+def test_the_tested_weights_can_be_read_without_us(write_suite: Write, tmp_path: Path) -> None:
+    job = finish(write_suite(), tmp_path)
+    tensors = load_file(job.folder / "weights.safetensors")
+    clip = build_dataset(job.run.spec.dataset, **job.run.spec.dataset_options).clip
+    state = load_predictor(job.folder, job.run.spec, clip).state_dict()
+    assert tensors.keys() == state.keys()
+    assert all(torch.equal(tensors[name], state[name]) for name in state)
+
+
+def test_a_model_that_is_not_trained_leaves_weights_too(write_suite: Write, tmp_path: Path) -> None:
+    suite_plan = plan(write_suite())
+    job = Job(suite_plan.runs[0], Store(tmp_path), Settings.of(suite_plan.suite))
+    execute(job, CPU, ignore)
+    assert load_file(job.folder / "weights.safetensors") == {}
+    assert rescore(job.folder, "openstl").protocol == "openstl"
+
+
+class Killed(BaseException):
+    """Stands for kill -9."""
+
+
+def test_killed_at_any_of_its_writings_a_run_ends_with_the_same_bits_and_trains_no_step_again(
     write_suite: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, folder = made(write_suite(), tmp_path)
-    record = run.job.store.record(run.spec)
-    parquet = (folder / "scores" / "benchbench-v1.parquet").read_bytes()
-    (folder / "record.json").unlink()
-    (folder / "scores" / "benchbench-v1.parquet").unlink()
-    monkeypatch.setattr("benchbench.training.trainer.Trainer.iterate", None)
-    run.execute()
-    again = run.job.store.record(run.spec)
+    short = ("train.steps=3", "train.validate_every=2", "checkpoint_every=1")
+    whole = finish(write_suite(), tmp_path / "whole", *short)
+    writings, steps = 0, 0
+    real_replace, real_unlink, real_iterate = Path.replace, Path.unlink, Trainer.iterate
+
+    def replace_or_die(path: Path, target: Path) -> Path:
+        strike()
+        return real_replace(path, target)
+
+    def unlink_or_die(path: Path, missing_ok: bool = False) -> None:
+        if path.suffix != ".tmp":
+            strike()
+        real_unlink(path, missing_ok)
+
+    def strike() -> None:
+        nonlocal writings
+        writings += 1
+        if writings == fatal:
+            raise Killed
+
+    def iterate(trainer: Trainer, frames: Tensor) -> dict[str, float]:
+        nonlocal steps
+        steps += 1
+        return real_iterate(trainer, frames)
+
+    monkeypatch.setattr(Path, "replace", replace_or_die)
+    monkeypatch.setattr(Path, "unlink", unlink_or_die)
+    monkeypatch.setattr(Trainer, "iterate", iterate)
+    for fatal in itertools.count(1):
+        writings = steps = 0
+        job = make_job(write_suite(), tmp_path / f"killed{fatal}", *short)
+        try:
+            execute(job, CPU, ignore)
+            break  # it has fewer writings than that
+        except Killed:
+            pass
+        execute(job, CPU, ignore)
+        assert steps <= 4, f"killed at writing {fatal}"  # 3 and the one whose checkpoint was lost
+        assert contents(job.folder) == contents(whole.folder)
+        assert not list(job.folder.glob("*checkpoint*"))
+    assert fatal > 10
+
+
+def test_a_run_stopped_in_its_test_is_scored_without_training_again(
+    write_suite: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = finish(write_suite(), tmp_path / "whole", "test_batch=4")
+    job = make_job(write_suite(), tmp_path / "stopped", "test_batch=4")
+    path = job.folder / "weights.safetensors"
+    with pytest.raises(Interrupted, match="stopped at test sequence 4 of 6"):
+        execute(job, CPU, ignore, stop=path.exists)
+    path.write_bytes(path.read_bytes()[:-1])  # a disk that lost the end
+    monkeypatch.setattr(Trainer, "iterate", None)
+    execute(job, CPU, ignore)
+    record, other = job.store.record(job.run.spec), whole.store.record(whole.run.spec)
     assert record is not None
-    assert again is not None
-    assert (again.tested_step, again.train_seconds) == (record.tested_step, record.train_seconds)
-    assert (folder / "scores" / "benchbench-v1.parquet").read_bytes() == parquet
+    assert other is not None
+    assert (record.tested_step, record.weights) == (other.tested_step, other.weights)
+    assert record.train_seconds > 0
+    assert contents(job.folder) == contents(whole.folder)

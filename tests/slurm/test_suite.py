@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -141,9 +142,9 @@ def assert_alike(one: Path, other: Path, *, runs: int) -> None:
     )
     assert len(folders) == runs
     for run in folders:
-        states = [torch.load(root / run / "checkpoint.pt", weights_only=True) for root in roots]
-        for name, value in states[0]["model"].items():
-            assert torch.equal(value, states[1]["model"][name]), (run, name)
+        ours, theirs = (load_file(root / run / "weights.safetensors") for root in roots)
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours), run
         tables = [
             pd.read_parquet(next((root / run / "scores").glob("*.parquet"))) for root in roots
         ]

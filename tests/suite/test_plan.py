@@ -193,20 +193,20 @@ def test_the_key_moves_with_the_numbers_and_with_nothing_else(write_suite: Write
 
     same = key()
     for harmless in (
-        "models.1.label=x", "name=other", "executor=local", "workers=2", "test_batch=3",
+        "models.1.label=x", "name=other", "executor=local", "workers=2",
         "checkpoint_every=7", "protocols=[openstl]", "slurm={timeout_min: 10}",
         "models.1.options.kernel=3",  # the default, said aloud
     ):  # fmt: skip
         assert key(harmless) == same, harmless
     for decisive in (
         "train.lr=0.5", "seeds=[1]", "models.1.options.kernel=5", "datasets.0.options.seed=1",
-        "train.precision=bf16",
+        "train.precision=bf16", "test_batch=3",
     ):  # fmt: skip
         assert key(decisive) != same, decisive
 
 
 def test_a_spec_survives_its_file() -> None:
-    spec = RunSpec("m", 1, {"hidden": [4]}, "d", 2, {}, {"lr": 1e-3}, 3)
+    spec = RunSpec("m", 1, {"hidden": [4]}, "d", 2, {}, {"lr": 1e-3}, 3, 16)
     again = RunSpec.from_dict(yaml.safe_load(yaml.safe_dump(spec.to_dict())))
     assert again == spec
     assert again.key == spec.key

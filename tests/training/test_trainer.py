@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,18 @@ import torch
 from torch import Tensor
 
 from benchbench.clip import Clip
+from benchbench.dataset import Split
 from benchbench.errors import RunFailed
 from benchbench.predictor import Predictor, Progress
 from benchbench.registry import build_model
 from benchbench.sampling import Sampling
 from benchbench.suite.schema import Train
 from benchbench.training import checkpoint
-from benchbench.training.trainer import Interrupted, Result, Trainer
+from benchbench.training.events import Event, Interrupted, Training
+from benchbench.training.journal import Journal
+from benchbench.training.loop import train
+from benchbench.training.trainer import Trainer
+from benchbench.training.weights import Weights
 from benchbench.weights.certificate import options_for
 from benchbench.weights.reference import load_reference
 
@@ -52,32 +58,33 @@ def clip_at(index: int) -> Tensor:
     return torch.rand(CLIP.shape, generator=torch.Generator().manual_seed(index % 2**60))
 
 
-def trainer(folder: Path, predictor: Predictor | None = None, **settings: Any) -> Trainer:
-    """A trainer of a tiny ConvLSTM; `settings` are the suite's, or the trainer's own."""
-    own = {k: settings.pop(k) for k in ("stop", "validate", "checkpoint_every") if k in settings}
-    train = Train.model_validate({"steps": 8, "batch": 2, "validate_every": 3, **settings})
+ENDLESS = ComputedSplit(clip_at, None)
+
+
+def make(predictor: Predictor | None = None, split: Split = ENDLESS, **settings: Any) -> Trainer:
+    """A trainer of a tiny ConvLSTM unless told of another, with the suite's settings."""
     if predictor is None:
         torch.manual_seed(1)
         predictor = build_model("convlstm", CLIP, hidden=[4], patch=4)
+    chosen = Train.model_validate({"steps": 8, "batch": 2, "validate_every": 3, **settings})
+    return Trainer(predictor, split, CLIP, chosen, seed=7)
+
+
+def run(folder: Path, trainer: Trainer, stop: int | None = None, **options: Any) -> Weights:
+    """Trains in a folder, a checkpoint every two iterations, until told to stop."""
     folder.mkdir(parents=True, exist_ok=True)
-    return Trainer(
-        predictor=predictor,
-        train=train,
-        clip=CLIP,
-        seed=7,
-        folder=folder,
-        checkpoint_every=own.get("checkpoint_every", 2),
-        workers=0,
-        validate=own.get("validate", lambda: predictor(torch.ones(1, 3, 1, 8, 8), 1).sum().item()),
-        watch=lambda event: None,
-        stop=own.get("stop", lambda: False),
-    )
+
+    def validate() -> float:
+        return trainer.predictor(torch.ones(1, 3, 1, 8, 8), 1).sum().item()
+
+    given = {"validate": validate, "watch": lambda _: None, **options}
+    return train(trainer, Journal(folder, 2), stop=lambda: trainer.step == stop, **given)
 
 
-def same(first: Result, second: Result) -> bool:
+def same(first: Weights, second: Weights) -> bool:
     """Whether two results are equal to the last bit, times apart."""
-    weights = all(torch.equal(first.weights[k], second.weights[k]) for k in second.weights)
-    return weights and (first.step, first.validation_mse) == (second.step, second.validation_mse)
+    tensors = all(torch.equal(first.tensors[k], second.tensors[k]) for k in second.tensors)
+    return tensors and (first.step, first.validation_mse) == (second.step, second.validation_mse)
 
 
 @pytest.mark.parametrize(
@@ -96,67 +103,73 @@ def test_an_interrupted_run_ends_with_the_bits_of_the_undisturbed_one(
     tmp_path: Path, settings: dict[str, Any], length: int | None
 ) -> None:
     split = ComputedSplit(clip_at, length)
-    whole = trainer(tmp_path / "whole", **settings).run(split)
-    for stops in (1, 3, 5, 7):
-        folder = tmp_path / f"stopped{stops}"
-        broken = trainer(folder, **settings)
-        broken.stop = lambda broken=broken, stops=stops: broken.step == stops
-        with pytest.raises(Interrupted, match=f"stopped at step {stops} of 8"):
-            broken.run(split)
-        assert same(trainer(folder, **settings).run(split), whole)
+    whole = run(tmp_path / "whole", make(split=split, **settings))
+    for stop in (1, 3, 5, 7):
+        folder = tmp_path / f"stopped{stop}"
+        with pytest.raises(Interrupted, match=f"stopped at step {stop} of 8"):
+            run(folder, make(split=split, **settings), stop)
+        assert same(run(folder, make(split=split, **settings)), whole)
 
 
 def test_a_killed_run_goes_on_from_its_checkpoint_and_cuts_its_history(tmp_path: Path) -> None:
-    split = ComputedSplit(clip_at, None)
-    whole = trainer(tmp_path / "whole").run(split)
+    whole = run(tmp_path / "whole", make())
 
     def killed() -> float:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):  # at step 3, one after the checkpoint of step 2
-        trainer(tmp_path / "killed", validate=killed).run(split)
+        run(tmp_path / "killed", make(), validate=killed)
     with (tmp_path / "killed" / "history.jsonl").open("a") as file:
         file.write('{"step": 3, "mse": 9}\n{"step": 4, "ms')
-    assert same(trainer(tmp_path / "killed").run(split), whole)
+    assert same(run(tmp_path / "killed", make()), whole)
     texts = [(tmp_path / name / "history.jsonl").read_text() for name in ("whole", "killed")]
     assert texts[0] == texts[1]
     assert [json.loads(row)["step"] for row in texts[0].splitlines()] == list(range(1, 9))
 
 
 def test_global_random_state_and_buffers_resume_too(tmp_path: Path) -> None:
-    split = ComputedSplit(clip_at, None)
-
-    def build(folder: Path) -> Trainer:
+    def noisy() -> Trainer:
         torch.manual_seed(3)
-        return trainer(folder, Noisy(), weights="last")
+        return make(Noisy(), weights="last")
 
-    whole = build(tmp_path / "whole").run(split)
-    broken = build(tmp_path / "broken")
-    broken.stop = lambda: broken.step == 5
+    whole = run(tmp_path / "whole", noisy())
     with pytest.raises(Interrupted):
-        broken.run(split)
-    assert same(build(tmp_path / "broken").run(split), whole)
-
-
-def test_a_finished_training_is_not_repeated(tmp_path: Path) -> None:
-    split = ComputedSplit(clip_at, None)
-    whole = trainer(tmp_path).run(split)
-    again = trainer(tmp_path)
-    again.iterate = None  # type: ignore[assignment, method-assign]
-    assert same(again.run(split), whole)
+        run(tmp_path / "broken", noisy(), stop=5)
+    assert same(run(tmp_path / "broken", noisy()), whole)
 
 
 def test_the_best_weights_are_those_of_the_lowest_validation_error(tmp_path: Path) -> None:
     errors = iter([3.0, 1.0, 2.0])
     seen: list[dict[str, Tensor]] = []
-    made = trainer(tmp_path, validate=lambda: next(errors))
-    made.watch = lambda event: seen.append(
-        {k: v.clone() for k, v in made.predictor.state_dict().items()}
-    )
-    result = made.run(ComputedSplit(clip_at, None))
-    assert (result.step, result.validation_mse) == (6, 1.0)
-    assert all(torch.equal(result.weights[k], seen[5][k]) for k in result.weights)
-    assert not all(torch.equal(result.weights[k], seen[7][k]) for k in result.weights)
+    trainer = make()
+
+    def watch(_: Event) -> None:
+        seen.append({k: v.clone() for k, v in trainer.predictor.state_dict().items()})
+
+    best = run(tmp_path, trainer, validate=lambda: next(errors), watch=watch)
+    assert (best.step, best.validation_mse) == (6, 1.0)
+    assert all(torch.equal(best.tensors[k], seen[5][k]) for k in best.tensors)
+    assert not all(torch.equal(best.tensors[k], seen[7][k]) for k in best.tensors)
+
+
+@pytest.mark.parametrize("weights", ["best", "last"])
+def test_the_last_weights_are_tested_where_no_validation_is_a_number(
+    tmp_path: Path, weights: str
+) -> None:
+    chosen = run(tmp_path, make(weights=weights), validate=lambda: math.nan)
+    assert (chosen.step, chosen.validation_mse) == (8, None)
+
+
+def test_events_tell_of_loss_validation_and_pace(tmp_path: Path) -> None:
+    events: list[Training] = []
+    errors = iter([3.0, 1.0, 2.0])
+    run(tmp_path, make(), validate=lambda: next(errors), watch=events.append)
+    assert [event.step for event in events] == list(range(1, 9))
+    assert [event.validation for event in events] == [None, None, 3.0, 3.0, 3.0, 1.0, 1.0, 2.0]
+    assert events[0].seconds_a_step is None
+    assert all(event.seconds_a_step for event in events[1:])
+    rows = [json.loads(row) for row in (tmp_path / "history.jsonl").read_text().splitlines()]
+    assert [event.loss for event in events] == [row["mse"] for row in rows]
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(tmp_path: Path) -> None:
@@ -164,19 +177,21 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(tmp_path: Pa
         return clip_at(index) * (float("nan") if index % 2**40 >= 8 else 1.0)
 
     with pytest.raises(RunFailed, match=r"the loss is nan at step 5 of 8 \(mse nan\); lower"):
-        trainer(tmp_path).run(ComputedSplit(poisoned, None))
-    assert checkpoint.load(tmp_path, device=torch.device("cpu"))["step"] == 4  # type: ignore[index]
+        run(tmp_path, make(split=ComputedSplit(poisoned, None)))
+    state = checkpoint.load(tmp_path, device=torch.device("cpu"))
+    assert state is not None
+    assert state["step"] == 4
 
 
-def test_gradients_are_clipped_to_the_norm_asked(tmp_path: Path) -> None:
-    made = trainer(tmp_path, clip_norm=1e-3)
-    made.update(clip_at(0)[None], 1)
+def test_gradients_are_clipped_to_the_norm_asked() -> None:
+    made = make(clip_norm=1e-3)
+    made.update(clip_at(0)[None])
     norm = torch.stack([p.grad.norm() for p in made.predictor.parameters()]).norm()  # type: ignore[union-attr]
     assert norm.item() == pytest.approx(1e-3, rel=1e-3)
 
 
-def test_the_reversed_clip_makes_a_second_update_with_the_same_draws(tmp_path: Path) -> None:
-    made = trainer(tmp_path, reverse_clip=True, sampling="scheduled")
+def test_the_reversed_clip_makes_a_second_update_with_the_same_draws() -> None:
+    made = make(reverse_clip=True, sampling="scheduled")
     seen: list[tuple[Tensor, Tensor]] = []
 
     def losses(context: Tensor, target: Tensor, progress: Progress) -> dict[str, Tensor]:
@@ -185,14 +200,14 @@ def test_the_reversed_clip_makes_a_second_update_with_the_same_draws(tmp_path: P
 
     Predictor_losses = made.predictor.losses
     made.predictor.losses = losses  # type: ignore[method-assign]
-    made.iterate(torch.stack([clip_at(0), clip_at(1)]), 1)
+    made.iterate(torch.stack([clip_at(0), clip_at(1)]))
     (forward, first), (backward, second) = seen
     assert torch.equal(forward.flip(1), backward)
     assert torch.equal(first, second)
 
 
 def test_one_iteration_equals_that_of_the_cms_lstm_trainer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """czh-98/CMS-LSTM `FPTrainer.optimize_parameters`, recorded in float64: two AdamW updates."""
     arrays = np.load(GOLDEN)
@@ -215,13 +230,13 @@ def test_one_iteration_equals_that_of_the_cms_lstm_trainer(
     recorded = torch.from_numpy(arrays["mask_mixed_bt"]).double()
     truth = torch.cat([torch.ones(len(recorded), clip.context), recorded], dim=1)
     monkeypatch.setattr(Sampling, "mask", lambda *_: truth)
-    train = {
+    settings = {
         "optimizer": "adamw", "weight_decay": 0.01, "reverse_clip": True,
         "loss": {"mse": 0.25, "l1": 0.25}, "reduction": "sum",
     }  # fmt: skip
-    made = trainer(tmp_path, predictor, **train)
+    made = make(predictor, **settings)
     made.clip = clip
-    terms = made.iterate(torch.from_numpy(arrays["frames"]).double(), 1)
+    terms = made.iterate(torch.from_numpy(arrays["frames"]).double())
     assert sum(terms.values()) == pytest.approx(float(arrays["step_loss_mean"]), rel=1e-10)
     ours = predictor.state_dict()
     compared = 0
