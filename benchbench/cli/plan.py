@@ -57,11 +57,11 @@ def _state(run: Run, store: Store) -> str:
 
 
 def _measure(plan: Plan) -> None:
+    from benchbench.dataset import prepare
     from benchbench.run.job import Settings
     from benchbench.run.measure import configurations, measure
 
-    for row in plan.datasets:
-        row.dataset.prepare()
+    prepare(row.dataset for row in plan.datasets)
     numbers = ("s a step", "Validation s", "Test s", "Hours", "GB")
     rows, warnings, hours = [], [], 0.0
     for run in configurations(plan.runs):

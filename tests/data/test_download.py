@@ -45,18 +45,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
     place: Place
 
     def do_GET(self) -> None:
-        wanted = self.headers.get("Range")
-        self.place.log.append((self.path, wanted))
+        span = self.headers.get("Range")
+        self.place.log.append((self.path, span))
         body = self.place.files.get(self.path)
         if body is None:
             self.send_error(404)
             return
         tag = f'"{hashlib.md5(body).hexdigest()}"'
         if self.headers.get("If-Range") not in (None, tag):
-            wanted = None
+            span = None
         start = 0
-        if wanted and self.place.ranges:
-            start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+        if span and self.place.ranges:
+            start = int(span.removeprefix("bytes=").removesuffix("-"))
             if start >= len(body):
                 self.send_response(416)
                 self.send_header("Content-Range", f"bytes */{len(body)}")
@@ -139,7 +139,7 @@ def test_a_transfer_that_breaks_off_is_resumed_where_it_broke(place: Place, data
     file = a_file(data, f"{place.url}/a")
     file.prepare()
     assert file.path.read_bytes() == BODY
-    starts = [int(wanted[6:-1]) for _, wanted in place.log if wanted]
+    starts = [int(span[6:-1]) for _, span in place.log if span]
     assert starts == [4 * BLOCK, 7 * BLOCK]
 
 
@@ -187,12 +187,12 @@ def test_a_server_without_ranges_starts_afresh(place: Place, data: Path) -> None
     assert file.path.read_bytes() == BODY
 
 
-@pytest.mark.parametrize("kept", [b"x" * 1000, b"x" * len(BODY), b"x" * (len(BODY) + 5)])
-def test_a_wrong_part_is_replaced(place: Place, data: Path, kept: bytes) -> None:
+@pytest.mark.parametrize("part", [b"x" * 1000, b"x" * len(BODY), b"x" * (len(BODY) + 5)])
+def test_a_wrong_part_is_replaced(place: Place, data: Path, part: bytes) -> None:
     place.files["/a"] = BODY
     file = a_file(data, f"{place.url}/a")
     file.path.parent.mkdir(parents=True)
-    (file.path.parent / "a.bin.part").write_bytes(kept)
+    (file.path.parent / "a.bin.part").write_bytes(part)
     file.prepare()
     assert file.path.read_bytes() == BODY
 
@@ -325,10 +325,10 @@ def test_a_download_killed_in_the_middle_is_resumed(place: Place, data: Path) ->
             pass
         process.kill()
     place.release.set()
-    kept = (file.path.parent / "a.bin.part").stat().st_size
-    assert kept >= 4 * BLOCK
+    part = (file.path.parent / "a.bin.part").stat().st_size
+    assert part >= 4 * BLOCK
     file.prepare()
-    assert place.log[-1] == ("/a", f"bytes={kept}-")
+    assert place.log[-1] == ("/a", f"bytes={part}-")
     assert file.path.read_bytes() == BODY
 
 

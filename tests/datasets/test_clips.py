@@ -27,10 +27,10 @@ def pictures(count: int, *, channels: int = 1, side: int = 16, seed: int = 0) ->
 
 def build(path: str, *, frame: tuple[int, int, int] = (1, 16, 16), **options: Any) -> Any:
     options = {"context": 2, "horizon": 1, **options}
-    made = build_dataset("clips", path=path, frame=list(frame), **options)
-    made.check()
-    made.prepare()
-    return made
+    dataset = build_dataset("clips", path=path, frame=list(frame), **options)
+    dataset.check()
+    dataset.prepare()
+    return dataset
 
 
 @pytest.mark.parametrize("axes", ["NTCHW", "TNHWC", "NTHW", "NCTHW"])
@@ -48,11 +48,11 @@ def test_an_array_file_in_any_order_of_axes(data: Path, axes: str, kind: str) ->
     else:
         with h5py.File(path, "w") as file:
             file["frames"] = array
-    made = build(path.name, axes=axes)
-    assert [len(made.split(n)) for n in NAMES] == [3, 1, 1]
-    np.testing.assert_array_equal(made.split("train")[2], values[2])
-    np.testing.assert_array_equal(made.split("test")[0], values[4])
-    assert made.split("test").name(0) == "4@0"
+    dataset = build(path.name, axes=axes)
+    assert [len(dataset.split(n)) for n in NAMES] == [3, 1, 1]
+    np.testing.assert_array_equal(dataset.split("train")[2], values[2])
+    np.testing.assert_array_equal(dataset.split("test")[0], values[4])
+    assert dataset.split("test").name(0) == "4@0"
 
 
 def test_whole_numbers_of_8_bits_are_scaled(data: Path) -> None:
@@ -84,8 +84,8 @@ def test_long_recordings_are_cut_into_windows(data: Path) -> None:
     folder.mkdir()
     for i, frames in enumerate((7, 3, 4)):
         np.save(folder / f"{i}.npy", pictures(frames, seed=i).transpose(0, 3, 1, 2))
-    made = build("set", axes="TCHW")
-    train = made.split("train")
+    dataset = build("set", axes="TCHW")
+    train = dataset.split("train")
     assert [train.name(i) for i in range(len(train))] == ["0.npy@0", "0.npy@3"]
     stepped = build("set", axes="TCHW", stride=1).split("train")
     assert [stepped.name(i) for i in range(len(stepped))] == [f"0.npy@{i}" for i in range(5)]
@@ -105,11 +105,11 @@ def image_folders(root: Path, count: int, *, frames: int = 4, channels: int = 1)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_folders_of_images_are_clips(data: Path, channels: int) -> None:
     clips = image_folders(data / "set", 4, channels=channels)
-    made = build("set", frame=(channels, 16, 16))
-    assert [len(made.split(n)) for n in NAMES] == [2, 1, 1]
+    dataset = build("set", frame=(channels, 16, 16))
+    assert [len(dataset.split(n)) for n in NAMES] == [2, 1, 1]
     expected = torch.from_numpy(clips[3][:3].transpose(0, 3, 1, 2).copy()).float() / 255
-    torch.testing.assert_close(made.split("test")[0], expected)
-    assert len(made.files()) == 16
+    torch.testing.assert_close(dataset.split("test")[0], expected)
+    assert len(dataset.files()) == 16
 
 
 def test_images_of_another_size_are_refused_unless_resized(data: Path) -> None:
@@ -156,14 +156,14 @@ def test_videos_are_decoded_once(data: Path) -> None:
     clips = [pictures(6, channels=3, side=32, seed=7 * i) for i in range(3)]
     for i, clip in enumerate(clips):
         write_video(folder / f"{i}.mp4", clip)
-    made = build("set", frame=(3, 32, 32))
-    test = made.split("test")
+    dataset = build("set", frame=(3, 32, 32))
+    test = dataset.split("test")
     assert [test.name(i) for i in range(len(test))] == ["2.mp4@0", "2.mp4@3"]
     expected = torch.from_numpy(clips[2][3:].transpose(0, 3, 1, 2).copy()).float() / 255
     assert (test[1] - expected).abs().mean() < 0.1
     decoded = list((data / "unpacked").glob("*/frames.npy"))
     before = {path: path.stat().st_mtime_ns for path in decoded}
-    made.prepare()
+    dataset.prepare()
     assert {path: path.stat().st_mtime_ns for path in decoded} == before
     assert len(decoded) == 3
 
@@ -180,9 +180,9 @@ def test_a_broken_video_is_named(data: Path) -> None:
 def test_folders_named_train_val_and_test_are_the_splits(data: Path) -> None:
     for name, count in (("train", 2), ("val", 1), ("test", 3)):
         image_folders(data / "set" / name, count)
-    made = build("set")
-    assert [len(made.split(n)) for n in NAMES] == [2, 1, 3]
-    assert made.split("val").name(0) == "val/clip0@0"
+    dataset = build("set")
+    assert [len(dataset.split(n)) for n in NAMES] == [2, 1, 3]
+    assert dataset.split("val").name(0) == "val/clip0@0"
 
 
 def test_lists_share_out_recordings(data: Path) -> None:
@@ -191,8 +191,8 @@ def test_lists_share_out_recordings(data: Path) -> None:
     lists.mkdir()
     for name, members in (("train", "clip3\nclip0\n"), ("val", "clip1"), ("test", "clip2")):
         (lists / f"{name}.txt").write_text(members)
-    made = build("set", lists="lists")
-    assert [made.split("train").name(i) for i in range(2)] == ["clip3@0", "clip0@0"]
+    dataset = build("set", lists="lists")
+    assert [dataset.split("train").name(i) for i in range(2)] == ["clip3@0", "clip0@0"]
     (lists / "val.txt").write_text("clip0")
     with pytest.raises(DataMissing, match=r"'clip0' is in train\.txt too"):
         build("set", lists="lists")

@@ -97,9 +97,9 @@ def test_options_that_cannot_be_met_are_named(
 
 
 def test_the_official_file_is_read_time_first(moving_files: Path) -> None:
-    made = build_dataset("moving_mnist", test=CLIPS, context=4, horizon=3)
-    made.prepare()
-    test = made.split("test")
+    dataset = build_dataset("moving_mnist", test=CLIPS, context=4, horizon=3)
+    dataset.prepare()
+    test = dataset.split("test")
     expected = torch.from_numpy(sequences()[:7, 4]).unsqueeze(1) / 255
     assert torch.equal(test[4], expected)
     assert test.name(4) == "mnist_test_seq-4"
@@ -108,10 +108,10 @@ def test_the_official_file_is_read_time_first(moving_files: Path) -> None:
 def test_an_official_file_of_floats_in_0_to_255_is_read_alike(moving_files: Path) -> None:
     path = moving_files.parent / "moving_fashion_mnist" / "fmnist_test_seq.npy"
     np.save(path, sequences(dtype=np.float32))
-    made = build_dataset("moving_fashion_mnist", test_from="official", test=CLIPS)
-    made.prepare()
+    dataset = build_dataset("moving_fashion_mnist", test_from="official", test=CLIPS)
+    dataset.prepare()
     expected = torch.from_numpy(sequences()[:, 1:2]).float() / 255
-    assert torch.equal(made.split("test")[1], expected)
+    assert torch.equal(dataset.split("test")[1], expected)
 
 
 def test_an_unpacked_file_of_images_serves_as_well(moving_files: Path) -> None:
@@ -142,10 +142,12 @@ def test_validation_draws_from_images_that_training_never_sees(moving_files: Pat
 
 def test_another_idx_file_may_be_the_source(moving_files: Path, data: Path) -> None:
     (data / "other-images").write_bytes(idx(30, side=20))
-    made = build_dataset("moving_mnist", source=str(data / "other-images"), test_from="generated")
-    made.prepare()
-    assert made.split("train")[0].shape == (20, 1, 64, 64)
-    assert [f.path.name for f in made.files()] == ["other-images"]
+    dataset = build_dataset(
+        "moving_mnist", source=str(data / "other-images"), test_from="generated"
+    )
+    dataset.prepare()
+    assert dataset.split("train")[0].shape == (20, 1, 64, 64)
+    assert [f.path.name for f in dataset.files()] == ["other-images"]
 
 
 def packed_clips(path: Path, *, count: int, length: int = 20, two: bool = False) -> Any:
@@ -167,10 +169,10 @@ def packed_clips(path: Path, *, count: int, length: int = 20, two: bool = False)
 def test_npz_files_of_predrnn_are_read(moving_files: Path) -> None:
     raw = packed_clips(moving_files / "train.npz", count=5)
     other = packed_clips(moving_files / "valid.npz", count=3)
-    made = build_dataset("moving_mnist", train_npz="train.npz", test_npz="valid.npz", val=2)
-    made.check()
-    made.prepare()
-    splits = {name: made.split(name) for name in ("train", "val", "test")}
+    dataset = build_dataset("moving_mnist", train_npz="train.npz", test_npz="valid.npz", val=2)
+    dataset.check()
+    dataset.prepare()
+    splits = {name: dataset.split(name) for name in ("train", "val", "test")}
     assert {name: len(split) for name, split in splits.items()} == {"train": 3, "val": 2, "test": 3}
     np.testing.assert_array_equal(splits["train"][2], raw[40:60])
     np.testing.assert_array_equal(splits["val"][1], raw[80:100])
@@ -183,9 +185,9 @@ def test_npz_files_of_predrnn_are_read(moving_files: Path) -> None:
 
 def test_npz_files_with_outputs_of_their_own_are_read(moving_files: Path) -> None:
     raw = packed_clips(moving_files / "train.npz", count=4, two=True)
-    made = build_dataset("moving_mnist", train_npz="train.npz", val=1, test=2)
-    made.prepare()
-    clip = made.split("train")[1].numpy()
+    dataset = build_dataset("moving_mnist", train_npz="train.npz", val=1, test=2)
+    dataset.prepare()
+    clip = dataset.split("train")[1].numpy()
     np.testing.assert_array_equal(clip[:10], raw[20:30])
     np.testing.assert_array_equal(clip[10:], raw[::-1][20:30])
 
@@ -227,24 +229,24 @@ def test_wrong_images_are_named_before_any_training(
 def test_wrong_test_files_are_named_with_what_was_expected(moving_files: Path) -> None:
     path = moving_files / "mnist_test_seq.npy"
     whole = path.read_bytes()
-    made = build_dataset("moving_mnist", test=2)
+    dataset = build_dataset("moving_mnist", test=2)
     path.write_bytes(whole[:-5])
     with pytest.raises(DataMissing, match=r"its header announces \(20, 6, 64, 64\) of uint8"):
-        made.check()
+        dataset.check()
     np.save(path, sequences().transpose(1, 0, 2, 3))
     with pytest.raises(DataMissing, match=r"expected \(20, 6, 64, 64\).*not \(6, 20, 64, 64\)"):
-        made.check()
+        dataset.check()
     path.write_bytes(b"nonsense")
     with pytest.raises(DataMissing, match="expected an npy file"):
-        made.check()
+        dataset.check()
     path.write_bytes(whole)
-    made.check()
+    dataset.check()
 
 
 def test_all_missing_files_are_told_at_once(data: Path) -> None:
-    made = build_dataset("moving_mnist", train_npz="a.npz", test_npz="b.npz")
+    dataset = build_dataset("moving_mnist", train_npz="a.npz", test_npz="b.npz")
     with pytest.raises(DataMissing) as caught:
-        made.check()
+        dataset.check()
     assert str(data / "moving_mnist" / "a.npz") in str(caught.value)
     assert str(data / "moving_mnist" / "b.npz") in str(caught.value)
 

@@ -37,9 +37,9 @@ def recorded(data: Path) -> Path:
 
 
 def small(order: Any = "forward", *, counting: Any = "published") -> taxibj.TaxiBJ:
-    made = taxibj.TaxiBJ(Clip(2, 2, 3, 4, 4), order, counting, 48, 96)
-    made.prepare()
-    return made
+    dataset = taxibj.TaxiBJ(Clip(2, 2, 3, 4, 4), order, counting, 48, 96)
+    dataset.prepare()
+    return dataset
 
 
 def clips_of(split: Any) -> Any:
@@ -59,12 +59,12 @@ def test_time_runs_forwards_by_default(recorded: Path) -> None:
 
 
 def test_training_windows_counts_and_extremes_equal_the_recorded_ones(recorded: Path) -> None:
-    made = small("as_published")
-    notes = made.notes()
+    dataset = small("as_published")
+    notes = dataset.notes()
     assert notes["published_train"] == GOLDEN["out/mim_train_count"] == 1736
     assert notes["minimum"] == GOLDEN["out/mmn_min"]
     assert notes["maximum"] == GOLDEN["out/mmn_max"]
-    first = clips_of(made.split("train"))[:2]
+    first = clips_of(dataset.split("train"))[:2]
     np.testing.assert_array_equal(first, GOLDEN["out/mim_train_first2"])
 
 
@@ -80,8 +80,8 @@ def test_only_days_with_a_first_and_a_last_slot_are_kept() -> None:
     whole, no_end, hole = slots("20130701"), slots("20130702")[:-1], slots("20130703")
     del hole[10]
     dates = [*no_end, *whole, *hole, *slots("20130705")]
-    kept = [dates[i] for i in _taxibj.whole_days(dates)]
-    assert kept == [*whole, *slots("20130705")]
+    whole_dates = [dates[i] for i in _taxibj.whole_days(dates)]
+    assert whole_dates == [*whole, *slots("20130705")]
 
 
 def test_windows_cross_midnight_but_no_missing_day_and_no_year() -> None:
@@ -107,18 +107,18 @@ def test_negative_values_are_zero_and_scaling_ignores_the_test(taxi_files: Path)
     with h5py.File(path, "r+") as file:
         file["data"][-1, 0, 0, 0] = 5000  # in the test: must not widen the range
         file["data"][0, 0, 0, 0] = 2000
-    made = build_dataset("taxibj", val=10, test=12)
-    made.prepare()
-    notes = made.notes()
+    dataset = build_dataset("taxibj", val=10, test=12)
+    dataset.prepare()
+    notes = dataset.notes()
     assert (notes["minimum"], notes["maximum"]) == (0, 2000)
-    assert made.split("test")[11].max() <= 1
+    assert dataset.split("test")[11].max() <= 1
 
 
 def test_splits_follow_one_another_in_time(taxi_files: Path) -> None:
-    made = build_dataset("taxibj", val=10, test=12)
-    made.prepare()
+    dataset = build_dataset("taxibj", val=10, test=12)
+    dataset.prepare()
     spans = [
-        [_taxibj.slot_of(made.split(n).name(i)) for i in range(len(made.split(n)))]
+        [_taxibj.slot_of(dataset.split(n).name(i)) for i in range(len(dataset.split(n)))]
         for n in ("train", "val", "test")
     ]
     for before, after in itertools.pairwise(spans):
@@ -133,8 +133,8 @@ def test_all_missing_years_are_named_with_where_to_get_them(taxi_files: Path) ->
     with pytest.raises(DataMissing) as caught:
         build_dataset("taxibj").check()
     message = str(caught.value)
-    wanted = "no BJ13_M32x32_T30_InOut.h5, BJ15_M32x32_T30_InOut.h5; get them from https://1drv.ms/"
-    assert f"{taxi_files}: {wanted}" in message
+    absent = "no BJ13_M32x32_T30_InOut.h5, BJ15_M32x32_T30_InOut.h5; get them from https://1drv.ms/"
+    assert f"{taxi_files}: {absent}" in message
     assert "BJ14" not in message
 
 
@@ -181,13 +181,13 @@ def openstl_file(data: Path, *, newest_first: bool = False, shuffled: bool = Fal
 @pytest.mark.parametrize("newest_first", [False, True])
 def test_openstl_clips_run_forwards_however_they_are_stored(data: Path, newest_first: bool) -> None:
     frames = openstl_file(data, newest_first=newest_first)
-    made = build_dataset("taxibj", source="openstl", val=10)
-    made.check()
-    made.prepare()
+    dataset = build_dataset("taxibj", source="openstl", val=10)
+    dataset.check()
+    dataset.prepare()
     stored = "newest_first" if newest_first else "oldest_first"
-    assert made.notes()["stored"] == stored
-    test, train = made.split("test"), made.split("train")
-    assert (len(train), len(made.split("val")), len(test)) == (60 - 10 - 7, 10, 20)
+    assert dataset.notes()["stored"] == stored
+    test, train = dataset.split("test"), dataset.split("train")
+    assert (len(train), len(dataset.split("val")), len(test)) == (60 - 10 - 7, 10, 20)
     torch.testing.assert_close(test[3], torch.from_numpy(frames[63:71]), atol=1e-6, rtol=0)
     torch.testing.assert_close(train[5], torch.from_numpy(frames[5:13]), atol=1e-6, rtol=0)
     as_stored = build_dataset("taxibj", source="openstl", val=10, order="as_published")
