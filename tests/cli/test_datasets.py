@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from benchbench.cli.datasets import app
 from benchbench.errors import BenchError, DataMissing, SchemaError, UnknownName
+
+from ..stand_ins import bench
 
 SMALL = ["-o", "path=mine.npy", "-o", "frame=[1, 8, 8]", "-o", "context=2", "-o", "horizon=1"]
 
@@ -22,12 +22,6 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     values = np.random.default_rng(0).integers(0, 256, (6, 3, 1, 8, 8)).astype(np.uint8)
     np.save(tmp_path / "mine.npy", values)
     return tmp_path
-
-
-def bench(*arguments: str) -> str:
-    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.output
 
 
 def test_datasets_lists_names_and_citations() -> None:
@@ -60,12 +54,11 @@ def test_verify_ends_with_status_1_when_a_file_is_wrong(data: Path) -> None:
     folder = data / "moving_mnist"
     folder.mkdir()
     (folder / "train-images-idx3-ubyte.gz").write_bytes(b"no images")
-    result = CliRunner().invoke(app, ["datasets", "verify", "moving_mnist"])
-    assert result.exit_code == 1
-    assert "WRONG" in result.output
-    assert "expected an idx3 file" in result.output
-    assert "mnist_test_seq.npy: no such file" in result.output
-    assert "0 of 2 files right" in result.output
+    printed = bench("datasets", "verify", "moving_mnist", status=1)
+    assert "WRONG" in printed
+    assert "expected an idx3 file" in printed
+    assert "mnist_test_seq.npy: no such file" in printed
+    assert "0 of 2 files right" in printed
 
 
 def test_prepare_takes_names_and_says_what_is_ready(data: Path) -> None:
@@ -105,9 +98,8 @@ def test_mistakes_are_told_in_one_message(
 
 
 def test_a_split_is_one_of_three() -> None:
-    result = CliRunner().invoke(app, ["datasets", "show", "moving_digits", "--split", "tset"])
-    assert result.exit_code == 2
-    assert "not one of 'train'" in result.output
+    printed = bench("datasets", "show", "moving_digits", "--split", "tset", status=2)
+    assert "not one of 'train'" in printed
 
 
 def test_the_commands_load_without_torch() -> None:

@@ -5,25 +5,21 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from benchbench.cli import app
 from benchbench.training.trainer import Trainer
+
+from ..stand_ins import bench
 
 
 @pytest.fixture
-def run(write_suite: Callable[..., Path], tmp_path: Path) -> Callable[..., Result]:
+def run(write_suite: Callable[..., Path], tmp_path: Path) -> Callable[..., str]:
     """`bench run` on the tiny suite."""
-    suite, results = write_suite(), tmp_path / "results"
-
-    def invoke(*arguments: str) -> Result:
-        return CliRunner().invoke(app, ["run", str(suite), "--results", str(results), *arguments])
-
-    return invoke
+    return partial(bench, "run", write_suite(), "--results", tmp_path / "results")
 
 
 def signalled(monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
@@ -40,33 +36,25 @@ def signalled(monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_makes_a_checkpoint_and_exit_status_130(
-    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+    run: Callable[..., str], monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     with monkeypatch.context() as patch:
         signalled(patch, number)
-        stopped = run()
-    assert stopped.exit_code == 130
-    assert (
-        "interrupted: convlstm on moving_digits, seed 0: stopped at step 3 of 6" in stopped.output
-    )
-    assert stopped.output.endswith("interrupted; the same command goes on from here\n")
-    resumed = run()
-    assert resumed.exit_code == 0
-    assert "tiny: 1 to run, 1 done" in resumed.output
+        stopped = run(status=130)
+    assert "interrupted: convlstm on moving_digits, seed 0: stopped at step 3 of 6" in stopped
+    assert stopped.endswith("interrupted; the same command goes on from here\n")
+    assert "tiny: 1 to run, 1 done" in run()
 
 
 def test_runs_that_were_not_reached_are_left_for_next_time(
-    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         signalled(patch, signal.SIGINT)
-        stopped = run("seeds=[0, 1]")
-    assert stopped.exit_code == 130
-    assert "convlstm on moving_digits, seed 1" not in stopped.output
-    assert "tiny: 2 to run, 1 done" in run("seeds=[0, 1]", "--dry-run").output
+        stopped = run("seeds=[0, 1]", status=130)
+    assert "convlstm on moving_digits, seed 1" not in stopped
+    assert "tiny: 2 to run, 1 done" in run("seeds=[0, 1]", "--dry-run")
 
 
-def test_a_failed_run_is_exit_status_1(run: Callable[..., Result]) -> None:
-    failed = run("train.lr=1e30")
-    assert failed.exit_code == 1
-    assert "interrupted" not in failed.output
+def test_a_failed_run_is_exit_status_1(run: Callable[..., str]) -> None:
+    assert "interrupted" not in run("train.lr=1e30", status=1)

@@ -6,25 +6,20 @@ from pathlib import Path
 
 import pytest
 import torch
-from typer.testing import CliRunner, Result
 
-from benchbench.cli import models as zoo
-from benchbench.cli import weights
 from benchbench.clip import Clip
 from benchbench.errors import SchemaError, UnknownName
 from benchbench.registry import MODELS, build_model
 from benchbench.weights.certificate import certificate
 from benchbench.weights.files import load
 
+from ..stand_ins import bench
+
 TRAINED = [name for name in MODELS.names() if MODELS.get(name).trains]
 
 
-def run(*arguments: str, app: object = zoo.app) -> Result:
-    return CliRunner().invoke(app, list(arguments), catch_exceptions=False)  # type: ignore[arg-type]
-
-
 def test_the_list_has_every_model_with_its_citation() -> None:
-    out = run("models").output
+    out = bench("models")
     for name in MODELS.names():
         line = next(line for line in out.splitlines() if f" {name} " in line)
         assert MODELS.citation(name) in line
@@ -33,7 +28,7 @@ def test_the_list_has_every_model_with_its_citation() -> None:
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_model_is_shown_with_all_its_options_and_their_meaning(name: str) -> None:
-    lines = run("models", "show", name).output.splitlines()
+    lines = bench("models", "show", name).splitlines()
     assert lines[0] == f"{name}: {MODELS.citation(name)}"
     for option in MODELS.get(name).options:
         row = next(line for line in lines if line.startswith(f"│ {option} "))
@@ -44,7 +39,7 @@ def test_a_model_is_shown_with_all_its_options_and_their_meaning(name: str) -> N
 def test_a_certificate_is_shown_whole(name: str) -> None:
     known = certificate(name)
     assert known is not None
-    out = run("models", "show", name).output
+    out = bench("models", "show", name)
     for line in (
         *known.bugs,
         *known.departures,
@@ -61,28 +56,28 @@ def test_a_certificate_is_shown_whole(name: str) -> None:
 
 
 def test_parameters_without_a_gradient_stand_apart() -> None:
-    out = run("models", "show", "e3d_lstm").output
+    out = bench("models", "show", "e3d_lstm")
     assert "3,276,800" in out
     assert "stack.cells.*.of_m.conv.weight: convolves a memory that stays zero" in out
 
 
 def test_a_model_without_a_certificate_says_so() -> None:
-    assert "compared with nothing" in run("models", "show", "persistence").output
+    assert "compared with nothing" in bench("models", "show", "persistence")
 
 
 def test_a_misspelt_model_is_answered_with_the_nearest() -> None:
     with pytest.raises(UnknownName, match="did you mean 'predrnn'"):
-        run("models", "show", "predrn")
+        bench("models", "show", "predrn")
 
 
 def test_the_sources_are_listed_and_the_refused_with_the_reason() -> None:
-    out = run("weights", "sources", app=weights.app).output
+    out = bench("weights", "sources")
     assert "thuml/predrnn-pytorch at 49d3b0f" in out
     assert "refused: its network is not autoregressive" in out
-    only = run("weights", "sources", "mim", app=weights.app).output
+    only = bench("weights", "sources", "mim")
     assert "first=thuml" in only
     assert "thuml/predrnn-pytorch" not in only
-    assert "no source is known" in run("weights", "sources", "persistence", app=weights.app).output
+    assert "no source is known" in bench("weights", "sources", "persistence")
 
 
 def test_a_checkpoint_is_imported(tmp_path: Path) -> None:
@@ -99,11 +94,10 @@ def test_a_checkpoint_is_imported(tmp_path: Path) -> None:
     }
     theirs, ours = tmp_path / "theirs.pt", tmp_path / "ours.pt"
     torch.save(state, theirs)
-    out = run(
+    out = bench(
         "weights", "import", "predrnn", str(theirs), "--from", "thuml", "--out", str(ours),
         "--clip", "2,16,16,3,4", "-o", "forget_bias=1.0",
-        app=weights.app,
-    ).output  # fmt: skip
+    )  # fmt: skip
     assert "6 tensors of thuml are now predrnn's" in out
     told = "hidden: [4], patch: 2, norm: false"
     assert f"{{name: predrnn, options: {{{told}}}, weights: {ours}}}" in out
@@ -121,7 +115,7 @@ def test_a_mistyped_import_is_explained(
     tmp_path: Path, arguments: tuple[str, str], words: str
 ) -> None:
     with pytest.raises(SchemaError, match=words):
-        run(
+        bench(
             "weights", "import", "predrnn", str(tmp_path / "x.pt"), "--from", "thuml",
-            "--out", str(tmp_path / "y.pt"), *arguments, app=weights.app,
+            "--out", str(tmp_path / "y.pt"), *arguments,
         )  # fmt: skip

@@ -24,7 +24,7 @@ from benchbench.run.record import Record
 from benchbench.scoring.summary import read_summaries
 from benchbench.suite.spec import RunSpec
 
-from ..conftest import ComputedSplit
+from ..stand_ins import ComputedSplit
 
 CLIP = Clip(channels=1, height=16, width=16, context=2, horizon=3)
 

@@ -12,7 +12,7 @@ from PIL import Image
 from benchbench.clip import Clip
 from benchbench.data.sheet import FUTURE, contact_sheet, write_png
 
-from ..conftest import ComputedSplit
+from ..stand_ins import ComputedSplit
 
 
 @pytest.mark.parametrize(("channels", "rows"), [(1, 1), (2, 2), (3, 1)])

@@ -1,4 +1,4 @@
-"""Tiny suites for the executors."""
+"""The tiny suite for the executors."""
 
 from __future__ import annotations
 
@@ -7,37 +7,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from benchbench.suite.plan import Plan, plan
 
+from ..stand_ins import tiny
 from .cases import Case
 
-SUITE: dict[str, Any] = {
-    "datasets": [
-        {
-            "name": "moving_digits",
-            "options": {
-                "size": 16, "digits": 1, "context": 2, "horizon": 2, "val": 4, "test": 6,
-            },
-        }
-    ],
+EXECUTION: dict[str, Any] = {
     "models": [{"name": "convlstm", "options": {"hidden": [4, 4]}}],
-    "train": {"steps": 6, "batch": 2},
     "checkpoint_every": 2,
     "local": {"slots": 2, "threads": 1},
     "slurm": {"timeout_min": 20, "cpus_per_task": 1},
-}  # fmt: skip
+}
 
 
 @pytest.fixture
-def make_plan(tmp_path: Path) -> Callable[..., Plan]:
-    """Gives the plan of the tiny suite with some of its keys replaced."""
+def make_plan(write_suite: Callable[..., Path]) -> Callable[..., Plan]:
+    """Gives the plan of the tiny suite, one model only, with some of its keys replaced."""
 
     def make(**changes: Any) -> Plan:
-        path = tmp_path / "tiny.yaml"
-        path.write_text(yaml.safe_dump({**SUITE, **changes}))
-        return plan(path)
+        return plan(write_suite(tiny(**{**EXECUTION, **changes})))
 
     return make
 

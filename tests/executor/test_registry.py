@@ -5,13 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from benchbench.cli import app
+from benchbench.errors import SchemaError, UnknownName
 from benchbench.registry import EXECUTORS
+
+from ..stand_ins import bench
 
 THEIRS = """
 from benchbench.executor.inline import Inline
@@ -65,26 +67,21 @@ def test_no_executor_is_imported_before_it_is_asked_for() -> None:
 def test_a_suite_runs_on_an_executor_of_another_package(
     write_suite: Callable[..., Path], tmp_path: Path
 ) -> None:
-    def bench(*arguments: str) -> str:
-        command = ["run", str(write_suite()), *arguments, "--results", str(tmp_path / "results")]
-        answer = CliRunner().invoke(app, command)
-        assert answer.exit_code == 0, (answer.output, answer.exception)
-        return answer.output
-
+    run = partial(bench, "run", write_suite(), "--results", tmp_path / "results")
     chosen = "executor={name: backwards, options: {stride: 1}}"
-    assert "executor backwards\n  2 runs, the last one first\n" in bench(chosen, "--dry-run")
-    told = bench(chosen)
+    assert "executor backwards\n  2 runs, the last one first\n" in run(chosen, "--dry-run")
+    told = run(chosen)
     assert "backwards by 1\n" in told
     assert told.index("done 1/2: convlstm") < told.index("done 2/2: persistence")
-    assert "2 done" in bench("--executor", "backwards")
+    assert "2 done" in run("--executor", "backwards")
 
 
 @pytest.mark.usefixtures("theirs")
 def test_their_options_are_checked_with_the_suite(
     write_suite: Callable[..., Path],
 ) -> None:
-    command = ["plan", str(write_suite()), "executor={name: backwards, options: {stride: x}}"]
-    told = str(CliRunner().invoke(app, command).exception)
-    assert "executor.options.stride: expected a whole number, not 'x'" in told
-    told = str(CliRunner().invoke(app, [*command[:2], "--executor", "backward"]).exception)
-    assert "no executor 'backward'; did you mean 'backwards'?" in told
+    suite = write_suite()
+    with pytest.raises(SchemaError, match=r"executor\.options\.stride: expected a whole number"):
+        bench("plan", suite, "executor={name: backwards, options: {stride: x}}")
+    with pytest.raises(UnknownName, match="no executor 'backward'; did you mean 'backwards'"):
+        bench("plan", suite, "--executor", "backward")

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from benchbench import protocols
 from benchbench.clip import Clip
-from benchbench.predictor import Predictor, Progress
 from benchbench.report.board import Board, boards
 from benchbench.report.leaderboard import render
 from benchbench.run.record import Record, Store
@@ -22,13 +21,13 @@ from benchbench.scoring.stream import predicted
 from benchbench.suite.plan import Plan
 from benchbench.suite.plan import plan as make_plan
 
-from ..conftest import ComputedSplit
+from ..stand_ins import ComputedSplit, Untrained
 
 CLIP = Clip(channels=1, height=16, width=16, context=3, horizon=2)
 Write = Callable[..., Path]
 
 
-class Off(Predictor):
+class Off(Untrained):
     """The target, all ones, with an error."""
 
     def __init__(self, error: float) -> None:
@@ -37,9 +36,6 @@ class Off(Predictor):
 
     def forward(self, context: Tensor, horizon: int) -> Tensor:
         return context[:, :horizon] + self.error
-
-    def losses(self, context: Tensor, target: Tensor, progress: Progress) -> dict[str, Tensor]:
-        raise NotImplementedError
 
 
 def finish(

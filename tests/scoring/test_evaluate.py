@@ -16,19 +16,19 @@ from torch import Tensor
 from benchbench import protocols
 from benchbench.clip import Clip
 from benchbench.errors import SchemaError, Unfit
-from benchbench.predictor import Predictor, Progress
+from benchbench.predictor import Predictor
 from benchbench.scoring import rows
 from benchbench.scoring.evaluate import evaluate
 from benchbench.scoring.stream import Stream, predicted
 from benchbench.scoring.summary import read_summaries
 
-from ..conftest import ComputedSplit
+from ..stand_ins import ComputedSplit, Untrained
 
 CLIP = Clip(channels=2, height=12, width=10, context=2, horizon=3)
 ASKED = [protocols.get(name) for name in protocols.names() if "lpips" not in name]
 
 
-class Fading(Predictor):
+class Fading(Untrained):
     """Repeats the last frame a little brighter, so that it leaves [0, 1]; a clip by itself."""
 
     def __init__(self) -> None:
@@ -41,9 +41,6 @@ class Fading(Predictor):
         assert not torch.is_grad_enabled()
         last = self.dropout(context[:, -1:])
         return torch.cat([last * (1 + 0.1 * step) for step in range(horizon)], 1)
-
-    def losses(self, context: Tensor, target: Tensor, progress: Progress) -> dict[str, Tensor]:
-        raise NotImplementedError
 
 
 def split(length: int = 23, clip: Clip = CLIP) -> ComputedSplit:

@@ -13,20 +13,19 @@ from torch import Tensor
 from benchbench import protocols
 from benchbench.clip import Clip
 from benchbench.errors import DataMissing, Unfit
-from benchbench.predictor import Predictor, Progress
 from benchbench.scoring.arrays import given
 from benchbench.scoring.evaluate import evaluate, mean
 from benchbench.scoring.protocol import mse
 from benchbench.scoring.stream import Stream, keep, predicted, stored
 
-from ..conftest import ComputedSplit
+from ..stand_ins import ComputedSplit, Untrained
 
 CLIP = Clip(channels=2, height=9, width=8, context=2, horizon=3)
 MSE = mse(per="value").statistic
 ASKED = [protocols.get("benchbench"), protocols.get("cms_lstm")]
 
 
-class Brighter(Predictor):
+class Brighter(Untrained):
     """Repeats the last frame, brighter than it was."""
 
     def __init__(self, factor: float = 1.1) -> None:
@@ -35,9 +34,6 @@ class Brighter(Predictor):
 
     def forward(self, context: Tensor, horizon: int) -> Tensor:
         return context[:, -1:].repeat(1, horizon, 1, 1, 1) * self.factor
-
-    def losses(self, context: Tensor, target: Tensor, progress: Progress) -> dict[str, Tensor]:
-        raise NotImplementedError
 
 
 def clip_at(index: int) -> Tensor:

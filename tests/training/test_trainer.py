@@ -28,7 +28,7 @@ from benchbench.training.weights import Weights
 from benchbench.weights.certificate import options_for
 from benchbench.weights.reference import load_reference
 
-from ..conftest import ComputedSplit
+from ..stand_ins import ComputedSplit
 
 CLIP = Clip(1, 8, 8, 3, 2)
 GOLDEN = Path(__file__).parents[1] / "goldens" / "models" / "cmslstm_b_l1_trainstep.npz"
