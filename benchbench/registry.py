@@ -14,7 +14,6 @@ the module that registers.
 from __future__ import annotations
 
 import ast
-import importlib.metadata
 import importlib.util
 import inspect
 from collections.abc import Callable, Mapping
@@ -26,6 +25,8 @@ from benchbench.clip import Clip
 from benchbench.errors import BenchError, SchemaError, UnknownName, located, nearest
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
+
     from benchbench.dataset import Dataset
     from benchbench.executor import Executor
     from benchbench.predictor import Predictor
@@ -114,7 +115,7 @@ class Registry(Generic[F]):
 
     def names(self) -> list[str]:
         """Every name that can be asked for; imports no builder."""
-        points = importlib.metadata.entry_points(group=self.package)
+        points = entry_points(self.package)
         return sorted({*self.files(), *(point.name for point in points), *self.entries})
 
     def get(self, name: str) -> Entry[F]:
@@ -166,7 +167,7 @@ class Registry(Generic[F]):
 
     def _module(self, name: str) -> str:
         """The one module that offers `name`."""
-        points = importlib.metadata.entry_points(group=self.package)
+        points = entry_points(self.package)
         modules = sorted({point.module for point in points if point.name == name})
         if name in self.files():
             modules.insert(0, self.modules.get(name, f"{self.package}.{name}"))
@@ -178,6 +179,13 @@ class Registry(Generic[F]):
                 "rename or uninstall one"
             )
         return modules[0]
+
+
+def entry_points(group: str) -> EntryPoints:
+    """What installed packages offer to a group."""
+    from importlib import metadata  # here, because it takes longer than the rest of `bench --help`
+
+    return metadata.entry_points(group=group)
 
 
 def _origin(module: str) -> str | None:

@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import hashlib
 import html
-import importlib.metadata
 import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchbench.errors import SchemaError, UnknownName, nearest
-from benchbench.report.board import Board
+from benchbench.registry import entry_points
 from benchbench.report.terminal import console, grid, visible, whole_width
-from benchbench.scoring.protocol import Column
 
-LayOut = Callable[[Sequence[Board], str], str]
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+    from benchbench.report.board import Board
+    from benchbench.scoring.protocol import Column
+
+LayOut = Callable[["Sequence[Board]", str], str]
 """Boards and a title to the text of one format."""
 
 
@@ -54,7 +58,7 @@ class Format:
         values = {field.name: getattr(column, field.name) for field in fields(column)}
         for key, value in values.items():
             values[key] = self._name(value) if isinstance(value, str) else value
-        return Column(**values)
+        return replace(column, **values)
 
     def _escaped(self, board: Board) -> Board:
         rows = (
@@ -65,7 +69,8 @@ class Format:
             )
             for row in board.rows
         )
-        return Board(
+        return replace(
+            board,
             dataset=self._name(board.dataset),
             protocol=self._name(board.protocol),
             columns=tuple(map(self._column, board.columns)),
@@ -209,8 +214,8 @@ class Formats(Mapping[str, Format]):
     def __init__(self, ours: dict[str, Format]) -> None:
         self.ours = ours
 
-    def _points(self) -> dict[str, importlib.metadata.EntryPoint]:
-        points = importlib.metadata.entry_points(group="benchbench.formats")
+    def _points(self) -> dict[str, EntryPoint]:
+        points = entry_points("benchbench.formats")
         return {point.name: point for point in points if point.name not in self.ours}
 
     def __iter__(self) -> Iterator[str]:
