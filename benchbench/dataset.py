@@ -90,7 +90,7 @@ class Dataset(ABC):
             DataMissing: with one line for each file that is absent and has no download, or is not
                 the one expected.
         """
-        _all(file.check for file in self.files())
+        _attempt_all(file.check for file in self.files())
 
     def prepare(self, watch: Watch = lambda *_: None) -> None:
         """Downloads and unpacks what is missing, once; safe to repeat and to run twice at once.
@@ -102,7 +102,7 @@ class Dataset(ABC):
             DataMissing: with one line for each file that cannot be had; it says what to put where.
         """
         self.check()
-        _all(partial(file.prepare, watch) for file in self.files())
+        _attempt_all(partial(file.prepare, watch) for file in self.files())
         self.unpack()
 
 
@@ -112,10 +112,10 @@ def prepare(datasets: Iterable[Dataset], watch: Watch = lambda *_: None) -> None
     Raises:
         DataMissing: with the messages of each dataset.
     """
-    _all(partial(dataset.prepare, watch) for dataset in datasets)
+    _attempt_all(partial(dataset.prepare, watch) for dataset in datasets)
 
 
-def _all(actions: Iterable[Callable[[], None]]) -> None:
+def _attempt_all(actions: Iterable[Callable[[], None]]) -> None:
     """Does every action, then raises what was missing in one message."""
     faults: list[str] = []
     for action in actions:
