@@ -13,7 +13,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from benchbench.scoring import measures
 from benchbench.scoring.frames import Pair
 from benchbench.scoring.protocol import Protocol, Statistic
 
@@ -26,13 +25,11 @@ def statistics_of(protocols: Iterable[Protocol]) -> set[Statistic]:
     return {metric.statistic for protocol in protocols for metric in protocol.metrics}
 
 
-def by_network(statistic: Statistic) -> bool:
-    """Whether a network computes it, on the device of the frames; all else the CPU computes."""
-    return measures.get(statistic.measure).network
-
-
 def compute(statistics: Collection[Statistic], prediction: Tensor, target: Tensor) -> Numbers:
-    """Statistic to (B, T) numbers of frames (B, T, C, H, W), on any device."""
+    """Statistic to (B, T) numbers of frames (B, T, C, H, W), on any device.
+
+    Networks compute where the predicted frames are, all else is computed on the CPU.
+    """
     if not statistics:
         return {}
     B, T = prediction.shape[:2]
@@ -41,7 +38,7 @@ def compute(statistics: Collection[Statistic], prediction: Tensor, target: Tenso
     alike: dict[tuple[bool, bool, bool], list[Statistic]] = defaultdict(list)
     for statistic in statistics:
         clip = statistic.clip and not inside
-        alike[by_network(statistic), clip, statistic.quantised].append(statistic)
+        alike[statistic.row.network, clip, statistic.quantised].append(statistic)
     numbers: Numbers = {}
     with torch.no_grad(), torch.autocast(prediction.device.type, enabled=False):
         for (network, clip, quantised), group in alike.items():
@@ -51,6 +48,6 @@ def compute(statistics: Collection[Statistic], prediction: Tensor, target: Tenso
             spans = tuple(sorted({float(each["range"]) for each in options if "range" in each}))
             pair = Pair(x, y, clip=clip, quantised=quantised, spans=spans)
             for statistic, keywords in zip(group, options, strict=True):
-                values = measures.get(statistic.measure).load()(pair, **keywords)
+                values = statistic.row.load()(pair, **keywords)
                 numbers[statistic] = values.double().cpu().numpy().reshape(B, T)
     return numbers

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchbench.errors import SchemaError
-from benchbench.scoring.compute import Numbers, by_network, compute, statistics_of
+from benchbench.scoring.compute import Numbers, compute, statistics_of
 from benchbench.scoring.protocol import Protocol, Statistic
 from benchbench.scoring.rows import rows_in
 from benchbench.scoring.stream import Stream, require_finite
@@ -73,7 +73,7 @@ def _computed(
     stream: Stream, statistics: set[Statistic], workers: int
 ) -> Iterator[tuple[list[str], Numbers]]:
     """Ids and numbers of every batch, in order."""
-    networks = {statistic for statistic in statistics if by_network(statistic)}
+    networks = {statistic for statistic in statistics if statistic.row.network}
     others = statistics - networks
     waiting: deque[tuple[list[str], Numbers, Future[Numbers]]] = deque()
     first = 0

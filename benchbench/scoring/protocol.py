@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from benchbench.clip import Clip
 from benchbench.errors import SchemaError, Unfit, UnknownName, nearest
 from benchbench.scoring import measures
-from benchbench.scoring.measures import Better
+from benchbench.scoring.measures import Better, Measure
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,9 +44,14 @@ class Statistic:
             )
 
     @property
+    def row(self) -> Measure:
+        """What the engine knows of its measure."""
+        return measures.get(self.measure)
+
+    @property
     def needs_range(self) -> bool:
         """Whether the number means nothing for data whose range is not known."""
-        return self.clip or self.quantised or measures.get(self.measure).needs_range
+        return self.clip or self.quantised or self.row.needs_range
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ class Metric:
     @property
     def better(self) -> Better:
         """Whether lower or higher is better."""
-        return measures.get(self.statistic.measure).better
+        return self.statistic.row.better
 
     def signature(self, version: int) -> str:
         """All that decides the number, such as `ssim|range:1|win:7u|clip:01|reduce:frame-mean|v1`.
@@ -190,8 +195,7 @@ class Protocol:
             DataMissing: a weight file is absent; the message says what to put where.
         """
         for metric in self.metrics:
-            statistic = metric.statistic
-            measures.get(statistic.measure).check(dict(statistic.options), clip)
+            metric.statistic.row.check(dict(metric.statistic.options), clip)
 
     def without_range(self) -> Protocol:
         """The same with only those metrics that make sense for data of unknown range.
@@ -252,19 +256,17 @@ def psnr(
     peak: int,
     over: str = "chw",
     channel: int | None = None,
+    wrap: int | None = None,
     clip: bool = True,
     quantised: bool = False,
     cap: float | None = None,
 ) -> Metric:
-    """PSNR a frame, its squared error averaged `over` all of `chw`, or `hw`: each channel alone."""
-    statistic = Statistic("psnr", _options(peak=peak, mse=over, ch=channel), clip, quantised)
-    return Metric(statistic, "psnr", "PSNR", "dB", 2, cap=cap)
+    """PSNR a frame, its squared error averaged `over` all of `chw`, or `hw`: each channel alone.
 
-
-def wrapped_psnr() -> Metric:
-    """PSNR of uint8 frames whose differences and squares wrap around at 256."""
-    statistic = Statistic("psnr", _options(peak=255, mse="chw", wrap=256), quantised=True)
-    return Metric(statistic, "psnr", "PSNR", "dB", 2)
+    With `wrap`, 256, differences and squares are taken modulo that number.
+    """
+    options = _options(peak=peak, mse=over, ch=channel, wrap=wrap)
+    return Metric(Statistic("psnr", options, clip, quantised), "psnr", "PSNR", "dB", 2, cap=cap)
 
 
 def ssim(
