@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     import torch
 
     from benchbench.cli.progress import Display
+    from benchbench.run.job import Job
     from benchbench.run.rescore import Rescoring
     from benchbench.scoring.protocol import Protocol
     from benchbench.scoring.summary import Summary
+    from benchbench.suite.plan import Run
 
 app = typer.Typer(no_args_is_help=True)
 protocols_app = typer.Typer(no_args_is_help=False)
@@ -193,6 +195,7 @@ def rescore(
     """
     from benchbench.cli.progress import Display, watching
     from benchbench.dataset import prepare
+    from benchbench.executor import Outcome
 
     rescorings = _rescorings(runs, _protocols(protocol), results)
     place = _device(device)
@@ -204,8 +207,10 @@ def rescore(
     rows = []
     with Display(screen, len(rescorings)) as display:
         for one in rescorings:
-            testing = functools.partial(_show, display, one)
+            job = _job(one, results)
+            testing = functools.partial(_show, display, job.run)
             summaries = one.score(batch=batch, device=place, workers=workers, watch=testing)
+            display.outcome(Outcome(job, "done"))
             rows += [(str(one.folder), summary) for summary in summaries]
     _print_scores(rows, as_json)
 
@@ -218,12 +223,20 @@ def _rescorings(runs: list[str], chosen: list[Protocol], results: Path) -> list[
     return [Rescoring.of(folder, record, chosen) for folder, record in finished(folders).items()]
 
 
-def _show(display: Display, rescoring: Rescoring, done: int, total: int) -> None:
+def _job(rescoring: Rescoring, results: Path) -> Job:
+    """What the progress display calls a rescoring."""
+    from benchbench.run.job import Job, Settings
+    from benchbench.run.record import Store
     from benchbench.suite.plan import Run
-    from benchbench.training.events import Testing
 
     spec = rescoring.spec
-    display.event(Run(spec, spec.model, spec.dataset), Testing(done, total))
+    return Job(Run(spec, spec.model, spec.dataset), Store(results), Settings())
+
+
+def _show(display: Display, run: Run, done: int, total: int) -> None:
+    from benchbench.training.events import Testing
+
+    display.event(run, Testing(done, total))
 
 
 def _device(name: str | None) -> torch.device | None:

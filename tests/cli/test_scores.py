@@ -251,6 +251,19 @@ def test_rescore_adds_files_and_changes_none(results: Path) -> None:
     assert str(results / "runs/noise/last/seed0-abc123") in output
 
 
+def test_rescore_prepares_only_the_data_that_it_reads(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("rescore", "abc", "-p", "e3d_lstm", "--results", results)
+    answer = bench(*command)
+    assert "noise: 100 % of 0.0 MB\n" in answer.stderr
+    assert "last on noise, seed 0: testing 5/5\ndone 1/1: last on noise, seed 0\n" in answer.stderr
+    monkeypatch.setattr(Noise, "prepare", lambda *_: pytest.fail("it prepared"))
+    assert bench(*command).stdout == answer.stdout
+    quiet = bench(*command, "--json")
+    assert (json.loads(quiet.stdout)[0]["sequences"], quiet.stderr) == (5, "")
+
+
 def test_rescore_takes_several_runs_by_folder_or_key(results: Path) -> None:
     folder = results / "runs/noise/last/seed1-abd456"
     arguments = ("-p", "e3d_lstm", "--results", results, "--workers", 2, "--json")

@@ -46,6 +46,29 @@ def test_a_worse_prediction_scores_worse(name: str) -> None:
         assert worse.all() if metric.better == "lower" else (~worse).all()
 
 
+@pytest.mark.parametrize("name", PLAIN)
+def test_the_unit_of_an_error_says_what_it_grows_with(name: str) -> None:
+    protocol = protocols.get(name)
+    target, prediction = clips(2, 3, 2, 8, 8), clips(2, 3, 2, 8, 8, seed=1)
+
+    def scores(*repeat: int) -> dict[str, float]:
+        """Pooled scores of frames beside themselves, that many times along each axis."""
+        numbers = protocols.score(name, prediction.repeat(repeat), target.repeat(repeat))
+        return {metric: protocol[metric].pooled(values) for metric, values in numbers.items()}
+
+    once, wider, deeper = scores(1, 1, 1, 1, 1), scores(1, 1, 1, 1, 2), scores(1, 1, 2, 1, 1)
+    longer = scores(1, 2, 1, 1, 1)
+    for metric in protocol.metrics:
+        if metric.unit in ("dB", "index", "levels of 255"):
+            continue
+        power = 0.5 if metric.unit.startswith("root of the ") else 1
+        of_all = "value" not in metric.unit and "channel" not in metric.unit
+        grows = {"wider": "sum" in metric.unit, "deeper": of_all, "longer": "seq" in metric.unit}
+        for how, more in (("wider", wider), ("deeper", deeper), ("longer", longer)):
+            ratio = 2**power if grows[how] else 1
+            assert more[metric.name] / once[metric.name] == pytest.approx(ratio), (metric, how)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_it_says_all_that_a_table_needs(name: str) -> None:
     protocol = protocols.get(name)
