@@ -199,8 +199,10 @@ ALL_SOURCES = [
 def test_the_options_of_a_source_build_its_model(model: str, source: str) -> None:
     known = certificate(model)
     assert known is not None
-    small = known.tiny or SIZES
-    predictor = build_model(model, CLIP, **{**small, **options_for(model, source)})
+    options = options_for(model, source)
+    # sizes that fit these options, where others would not
+    wired = next((v for v in known.variants if options and options.items() <= v.items()), {})
+    predictor = build_model(model, CLIP, **{**(known.tiny or SIZES), **wired, **options})
     assert predictor.built_as is not None
     defaults = MODELS.get(model).bind({})
     for name, value in options_for(model, source).items():
