@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
@@ -52,6 +53,26 @@ def parameters(build: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """The options of a builder, by name."""
     signature = inspect.signature(build).parameters.values()
     return {p.name: p for p in signature if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def describe(build: Callable[..., Any]) -> dict[str, str]:
+    """What each option of a builder is, by name.
+
+    As the `Args:` of its docstring say, or a text in the annotation, `Annotated[int, "text"]`, for
+    options that several builders share.
+    """
+    texts = {
+        name: text
+        for name, hint in typing.get_type_hints(build, include_extras=True).items()
+        for text in getattr(hint, "__metadata__", ())
+        if isinstance(text, str)
+    }
+    for documented in reversed(getattr(build, "__mro__", (build,))):
+        _, _, listed = inspect.cleandoc(documented.__doc__ or "").partition("Args:\n")
+        for entry in re.split(r"\n(?= {4}\w)", "\n" + listed.partition("\n\n")[0])[1:]:
+            name, _, text = entry.partition(":")
+            texts[name.strip()] = " ".join(text.split())
+    return texts
 
 
 def bind(name: str, build: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,14 +6,18 @@ B batch, T frames, C channels, H height, W width. Frames are float32 in [0, 1].
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from benchbench.errors import SchemaError
 from benchbench.sampling import Sampling
+
+if TYPE_CHECKING:
+    from benchbench.registry import Built
 
 
 @dataclass(frozen=True)
@@ -85,26 +89,30 @@ class Progress:
         return self.step // self.steps_per_epoch
 
 
+class Ported(nn.Module):
+    """A module with parameters that no gradient can change, there because the original has them."""
+
+    dead: Mapping[str, str]
+    """Why, by their names in the module."""
+
+
 class Predictor(nn.Module, ABC):
     """Reads context frames and predicts the ones that follow.
 
     `forward` never sees the frames it predicts; whatever needs them in training is in `losses`.
     """
 
-    built_as: tuple[str, dict[str, Any]] | None = None
-    """Registered name and complete options, set by `registry.build_model`."""
+    built_as: Built | None = None
+    """None for predictors that `registry.build_model` did not make."""
 
     def dead_parameters(self) -> dict[str, str]:
-        """Parameters that no gradient can change, by name, with the reason; declared by modules.
-
-        A module declares its own in a dictionary `dead`, from the names of its parameters.
-        """
-        found = {}
-        for prefix, module in self.named_modules():
-            declared = getattr(module, "dead", None)
-            if module is not self and isinstance(declared, dict):
-                found.update({f"{prefix}.{name}": reason for name, reason in declared.items()})
-        return found
+        """Why no gradient can change them, by the names of the `dead` parameters of modules."""
+        return {
+            f"{prefix}.{name}".lstrip("."): why
+            for prefix, module in self.named_modules()
+            if isinstance(module, Ported)
+            for name, why in module.dead.items()
+        }
 
     @abstractmethod
     def forward(self, context: Tensor, horizon: int) -> Tensor:

@@ -8,8 +8,9 @@ B batch, T frames, C channels, H height, W width of frames; c, h, w of folded ("
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Literal, NamedTuple, Protocol, cast
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -80,8 +81,9 @@ class State(NamedTuple):
 
 
 class Cell(Protocol):
-    """One layer, one step."""
+    """One layer, one step: from maps of width `inputs` to maps of width `hidden`."""
 
+    inputs: int
     hidden: int
 
     def __call__(self, x: Tensor, state: State) -> State:
@@ -107,7 +109,7 @@ class Wrapped(nn.Module):
         self.cell = cell
         self.before = before
         self.after = after
-        self.hidden = cell.hidden
+        self.inputs, self.hidden = cell.inputs, cell.hidden
 
     def forward(self, x: Tensor, state: State) -> State:
         if self.before is not None:
@@ -120,36 +122,46 @@ class Wrapped(nn.Module):
         return state
 
 
-class Stack(nn.Module):
+Carry = TypeVar("Carry")
+
+
+class Stack(nn.Module, ABC, Generic[Carry]):
     """All layers, one step: `embed`, the cells one above the other, `head` on the top output.
 
-    Subclasses wire the layers differently. What they carry from step to step is theirs: `begin`
+    A subclass is a wiring of the layers. What it carries from step to step is its own type: `begin`
     makes it, `forward` takes it and returns the next; it never lives on the module.
     """
 
     def __init__(
-        self,
-        cells: Sequence[Cell],
-        head: nn.Module,
-        *,
-        embed: nn.Module | None = None,
+        self, cells: Sequence[Cell], head: nn.Module, *, embed: nn.Module | None = None
     ) -> None:
         super().__init__()
         self.cells = nn.ModuleList(cast("Sequence[nn.Module]", cells))
         self.head = head
         self.embed = embed if embed is not None else nn.Identity()
 
-    def begin(self, x: Tensor) -> Any:
-        """What the first step carries, zeros, for inputs shaped as x (B, c, h, w)."""
-        B, _, h, w = x.shape
-        states = []
-        for cell in self.cells:
-            zeros = x.new_zeros(B, cast("int", cell.hidden), h, w)
-            states.append(State(zeros, zeros, zeros))
-        return states
+    @abstractmethod
+    def begin(self, x: Tensor) -> Carry:
+        """What the first step carries, for inputs shaped as x (B, c, h, w)."""
 
-    def forward(self, x: Tensor, carry: Any) -> tuple[Tensor, Any]:
+    @abstractmethod
+    def forward(self, x: Tensor, carry: Carry) -> tuple[Tensor, Carry]:
         """The next frame's prediction and the next carry, from one frame (B, c, h, w)."""
+
+    def zeros(self, x: Tensor) -> list[State]:
+        """A state of zeros for each layer, for inputs shaped as x (B, c, h, w)."""
+        B, _, h, w = x.shape
+        maps = (x.new_zeros(B, cast("int", cell.hidden), h, w) for cell in self.cells)
+        return [State(zeros, zeros, zeros) for zeros in maps]
+
+
+class Straight(Stack[list[State]]):
+    """Each layer reads the one below and keeps its own memory."""
+
+    def begin(self, x: Tensor) -> list[State]:
+        return self.zeros(x)
+
+    def forward(self, x: Tensor, carry: list[State]) -> tuple[Tensor, list[State]]:
         x = self.embed(x)
         states = []
         for cell, state in zip(self.cells, carry, strict=True):
@@ -159,20 +171,27 @@ class Stack(nn.Module):
         return self.head(x), states
 
 
-class Zigzag(Stack):
+def climb(cells: Iterable[nn.Module], x: Tensor, m: Tensor, states: Iterable[State]) -> list[State]:
+    """The layers' new states, while one second memory m climbs through them with x."""
+    climbed = []
+    for cell, state in zip(cells, states, strict=True):
+        state = cell(x, state._replace(m=m))
+        climbed.append(state)
+        x, m = state.h, state.m
+    return climbed
+
+
+class Zigzag(Stack[list[State]]):
     """One second memory for the network: it climbs the layers, then enters the lowest at the next
     step (PredRNN, Wang et al. 2017, Figure 2). All widths must be equal, the memory being shared.
     """
 
-    def forward(self, x: Tensor, carry: Any) -> tuple[Tensor, Any]:
-        x = self.embed(x)
-        m = carry[-1].m
-        states = []
-        for cell, state in zip(self.cells, carry, strict=True):
-            state = cell(x, state._replace(m=m))
-            states.append(state)
-            x, m = state.h, state.m
-        return self.head(x), states
+    def begin(self, x: Tensor) -> list[State]:
+        return self.zeros(x)
+
+    def forward(self, x: Tensor, carry: list[State]) -> tuple[Tensor, list[State]]:
+        states = climb(self.cells, self.embed(x), carry[-1].m, carry)
+        return self.head(states[-1].h), states
 
 
 class Recurrent(Predictor):
@@ -189,7 +208,7 @@ class Recurrent(Predictor):
 
     def __init__(
         self,
-        stack: Stack,
+        stack: Stack[Any],
         *,
         patch: int,
         patch_order: PatchOrder = "thuml",

@@ -19,7 +19,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from benchbench.clip import Clip
 from benchbench.errors import BenchError, SchemaError, UnknownName, located, nearest
@@ -210,6 +210,13 @@ register_dataset = DATASETS.register
 register_executor = EXECUTORS.register
 
 
+class Built(NamedTuple):
+    """What a predictor was made of: a registered name, and all the options of its builder."""
+
+    model: str
+    options: dict[str, Any]
+
+
 def build_model(name: str, clip: Clip, **options: Any) -> Predictor:
     """The predictor of a registered name, options as in its signature.
 
@@ -224,7 +231,7 @@ def build_model(name: str, clip: Clip, **options: Any) -> Predictor:
 def build_bound(name: str, clip: Clip, options: dict[str, Any]) -> Predictor:
     """The predictor of a registered name, its options bound already; raises as `build_model`."""
     predictor = MODELS.get(name).build(clip, **options)
-    predictor.built_as = (name, options)
+    predictor.built_as = Built(name, options)
     return predictor
 
 

@@ -1,4 +1,4 @@
-"""Pieces shared by several models: convolution with layer norm, context embedding, expression.
+"""The blocks of CMS-LSTM, which fit around any cell: context embedding, expression.
 
 CE and SE follow the released code, czh-98/CMS-LSTM `models/CMSLSTM.py` and `models/basic_blocks.py`
 at 6dfcd19, not the paper's text; the departures are named where they occur.
@@ -8,57 +8,29 @@ B batch, C hidden width, H height, W width of the maps; s blocks a side.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchbench.errors import Unfit
-from benchbench.recurrent import Cell, Wrapped
+from benchbench.options import Count, Counts
+from benchbench.predictor import Ported
+from benchbench.recurrent import Block, Cell, Wrapped
 
-Affine = Literal["full", "channel"]
-BlockName = Literal["ce", "se"]
+from ._layers import Conv
+
+BlockNames = Annotated[
+    Sequence[Literal["ce", "se"]], "blocks of CMS-LSTM around every cell: `ce`, `se`, both or none."
+]
+Scales = Annotated[Counts, "blocks a side of each scale of SE's attention."]
+HalfSteps = Annotated[Count, "half-steps of CE."]
 
 # why the bias of an attention's keys is declared dead
 SHIFT = "adds the same to all scores of a query, which the softmax takes away again"
-
-
-@dataclass(frozen=True)
-class Conv:
-    """Makes the convolutions of one network: same padding, then a layer norm where asked.
-
-    The norm's statistics are over (C, H, W) of each sample. Its affine is of that full shape in
-    the torch repositories (`full`), one pair a channel in the TensorFlow ones (`channel`).
-    """
-
-    kernel: int
-    size: tuple[int, int]
-    norm: bool = True
-    affine: Affine = "full"
-    bias: bool = False
-    eps: float = 1e-5
-
-    def __post_init__(self) -> None:
-        if self.kernel < 1 or self.kernel % 2 == 0:
-            raise Unfit(f"kernel must be an odd number of at least 1, not {self.kernel}")
-
-    def __call__(self, inputs: int, outputs: int, *, kernel: int | None = None) -> nn.Sequential:
-        """(B, inputs, H, W) to (B, outputs, H, W)."""
-        k = self.kernel if kernel is None else kernel
-        layers: list[nn.Module] = [nn.Conv2d(inputs, outputs, k, padding=k // 2, bias=self.bias)]
-        if self.norm:
-            layers.append(self.layer_norm(outputs))
-        return nn.Sequential(*layers)
-
-    def layer_norm(self, channels: int) -> nn.Module:
-        """The norm alone, over maps of `channels`."""
-        if self.affine == "channel":
-            return nn.GroupNorm(1, channels, eps=self.eps)
-        return nn.LayerNorm([channels, *self.size], eps=self.eps)
 
 
 class ContextEmbedding(nn.Module):
@@ -69,13 +41,8 @@ class ContextEmbedding(nn.Module):
     cell's kernel, no bias, a layer norm inside the sigmoid and 5 half-steps.
     """
 
-    def __init__(
-        self, inputs: int, hidden: int, *, kernel: int, size: tuple[int, int], steps: int = 5
-    ) -> None:
+    def __init__(self, inputs: int, hidden: int, conv: Conv, *, steps: int = 5) -> None:
         super().__init__()
-        if steps < 1:
-            raise Unfit(f"ce_steps must be at least 1, not {steps}")
-        conv = Conv(kernel, size)
         self.of_h = conv(hidden, inputs)
         # a single half-step only refines x
         self.of_x = conv(inputs, hidden) if steps > 1 else None
@@ -91,17 +58,16 @@ class ContextEmbedding(nn.Module):
         return x, h
 
 
-class BlockAttention(nn.Module):
+class BlockAttention(Ported):
     """Self-attention inside each of s x s blocks; h and m tokens of one block attend jointly.
 
     Softmax over keys, no 1/sqrt(d). The residual is the code's, paper equation 2 has none. The
     code also registers a scalar `gamma` that it never uses; it is left out here.
     """
 
-    dead: ClassVar[dict[str, str]] = {"key.bias": SHIFT}
-
     def __init__(self, hidden: int, blocks: int) -> None:
         super().__init__()
+        self.dead = {"key.bias": SHIFT}
         self.blocks = blocks
         self.query = nn.Conv2d(hidden, hidden, 1)
         self.key = nn.Conv2d(hidden, hidden, 1)
@@ -139,7 +105,7 @@ class SpatiotemporalExpression(nn.Module):
 
     def __init__(self, hidden: int, *, size: tuple[int, int], scales: Sequence[int]) -> None:
         super().__init__()
-        if not scales or min(scales) < 1 or any(n % s for s in scales for n in size):
+        if any(n % s for s in scales for n in size):
             raise Unfit(
                 f"se_scales {list(scales)} must each divide the folded frames, "
                 f"{size[0]}x{size[1]}; choose a smaller patch or other scales"
@@ -163,58 +129,40 @@ class SpatiotemporalExpression(nn.Module):
         return torch.sigmoid(o) * m, m
 
 
-class DropPath(nn.Module):
-    """Stochastic depth (Huang et al. 2016): in training, leaves a branch out of whole samples."""
+@dataclass(frozen=True)
+class Blocks:
+    """CE before the gates of cells and SE after them, as named: the transplants of Table 3.
 
-    def __init__(self, rate: float) -> None:
-        super().__init__()
-        self.rate = rate
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.rate == 0:
-            return x
-        draws = torch.rand(len(x), *[1] * (x.ndim - 1), device=x.device)
-        return x * (draws >= self.rate) / (1 - self.rate)
-
-
-def uniform_(module: nn.Module, bound: Callable[[nn.Conv2d | nn.Conv3d], float]) -> None:
-    """Draws kernels uniformly within a bound and zeroes biases, as the TensorFlow sources do."""
-    for conv in module.modules():
-        if isinstance(conv, (nn.Conv2d, nn.Conv3d)):
-            limit = bound(conv)
-            nn.init.uniform_(conv.weight, -limit, limit)
-            if conv.bias is not None:
-                nn.init.zeros_(conv.bias)
-
-
-def glorot(conv: nn.Conv2d | nn.Conv3d) -> float:
-    """Bound of TensorFlow's default initialisation."""
-    return math.sqrt(6 / (math.prod(conv.kernel_size) * (conv.in_channels + conv.out_channels)))
-
-
-def wrap(
-    cell: Cell,
-    blocks: Sequence[BlockName],
-    *,
-    inputs: int,
-    kernel: int,
-    size: tuple[int, int],
-    se_scales: Sequence[int],
-    ce_steps: int,
-) -> Cell:
-    """The cell with CE before its gates and SE after them, as `blocks` asks.
-
-    The transplants of the paper's Table 3. The paper gives no detail of them and no code was
-    released: CE has the host's kernel, its refined h (not the stored one) enters the gates, SE
-    takes the host's (h, c), and a second memory is left alone.
+    The paper gives no detail of them and no code was released: CE has the host's kernel, its
+    refined h (not the stored one) enters the gates, SE takes the host's (h, c), and a second memory
+    is left alone.
     """
-    if len(set(blocks)) != len(blocks):
-        raise Unfit(f"blocks {list(blocks)} names one twice; each of 'ce', 'se' at most once")
-    if not blocks:
-        return cell
-    before = after = None
-    if "ce" in blocks:
-        before = ContextEmbedding(inputs, cell.hidden, kernel=kernel, size=size, steps=ce_steps)
-    if "se" in blocks:
-        after = SpatiotemporalExpression(cell.hidden, size=size, scales=se_scales)
-    return Wrapped(cell, before=before, after=after)
+
+    names: Sequence[str]
+    kernel: int
+    size: tuple[int, int]
+    se_scales: Sequence[int]
+    ce_steps: int
+    adapt: Callable[[Block], Block] = lambda block: block
+    """Makes of a block of maps one of what the cells hold."""
+
+    def __post_init__(self) -> None:
+        if len(set(self.names)) != len(self.names):
+            names = list(self.names)
+            raise Unfit(f"blocks {names} names one twice; each of 'ce', 'se' at most once")
+
+    def __call__(self, cell: Cell) -> Cell:
+        """The cell with its blocks."""
+        if not self.names:
+            return cell
+        before = after = None
+        if "ce" in self.names:
+            conv = Conv(self.kernel, self.size)
+            before = self.adapt(
+                ContextEmbedding(cell.inputs, cell.hidden, conv, steps=self.ce_steps)
+            )
+        if "se" in self.names:
+            after = self.adapt(
+                SpatiotemporalExpression(cell.hidden, size=self.size, scales=self.se_scales)
+            )
+        return Wrapped(cell, before=before, after=after)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ._blocks import DropPath
+from ._layers import DropPath
 
 Size = tuple[int, int]
 

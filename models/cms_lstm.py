@@ -9,9 +9,9 @@ from __future__ import annotations
 from benchbench.clip import Clip
 from benchbench.options import Count, Counts
 from benchbench.predictor import Predictor
-from benchbench.recurrent import PatchOrder
 from benchbench.registry import register_model
 
+from ._blocks import HalfSteps, Scales
 from .convlstm import convlstm
 
 
@@ -22,10 +22,9 @@ def cms_lstm(
     hidden: Counts = (64, 64, 64, 64),
     kernel: Count = 3,
     patch: Count = 4,
-    patch_order: PatchOrder = "cms",
     norm: bool = True,
-    se_scales: Counts = (1, 2, 4),
-    ce_steps: int = 5,
+    se_scales: Scales = (1, 2, 4),
+    ce_steps: HalfSteps = 5,
 ) -> Predictor:
     """CMS-LSTM; the defaults are the paper's section 4.1 and the script `train_mmnist.sh`.
 
@@ -33,9 +32,7 @@ def cms_lstm(
         hidden: width of each layer.
         kernel: side of the kernels of the gates and of CE; SE's are 5x5 always.
         patch: side of the patches folded into channels.
-        patch_order: layout of a patch's pixels, see `benchbench.recurrent.fold`.
         norm: layer norm after each gate convolution; the blocks keep theirs.
-        se_scales: blocks a side of each scale of SE's attention.
         ce_steps: half-steps of CE; the paper's text says 5 layers, which would be 10 half-steps.
     """
     return convlstm(
@@ -43,7 +40,6 @@ def cms_lstm(
         hidden=hidden,
         kernel=kernel,
         patch=patch,
-        patch_order=patch_order,
         norm=norm,
         blocks=("ce", "se"),
         se_scales=se_scales,

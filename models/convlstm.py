@@ -6,8 +6,7 @@ chengtan9907/OpenSTL `openstl/models/convlstm_model.py` at c74deb5.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +14,11 @@ from torch import Tensor, nn
 from benchbench.clip import Clip
 from benchbench.options import Count, Counts
 from benchbench.predictor import Predictor
-from benchbench.recurrent import PatchOrder, Recurrent, Stack, State, folded
+from benchbench.recurrent import State, folded
 from benchbench.registry import register_model
 
-from ._blocks import BlockName, Conv, wrap
+from ._blocks import BlockNames, Blocks, HalfSteps, Scales
+from ._layers import CMS, Conv, Framework, layers
 
 
 class ConvLSTMCell(nn.Module):
@@ -31,7 +31,7 @@ class ConvLSTMCell(nn.Module):
         self, inputs: int, hidden: int, conv: Conv, *, forget_bias: float, norm_cell: bool
     ) -> None:
         super().__init__()
-        self.hidden = hidden
+        self.inputs, self.hidden = inputs, hidden
         self.forget_bias = forget_bias
         self.of_x = conv(inputs, 4 * hidden)
         self.of_h = conv(hidden, 4 * hidden)
@@ -48,53 +48,36 @@ class ConvLSTMCell(nn.Module):
 def convlstm(
     clip: Clip,
     *,
+    source: Literal["czh-98", "openstl"] = "czh-98",
     hidden: Counts = (64, 64, 64, 64),
     kernel: Count = 3,
     patch: Count = 4,
-    patch_order: PatchOrder = "cms",
     norm: bool = True,
-    norm_cell: bool = True,
-    forget_bias: float = 1.0,
-    embed: bool = True,
-    head_bias: bool = True,
-    first_scored: int = 2,
-    blocks: Sequence[BlockName] = (),
-    se_scales: Counts = (1, 2, 4),
-    ce_steps: int = 5,
+    blocks: BlockNames = (),
+    se_scales: Scales = (1, 2, 4),
+    ce_steps: HalfSteps = 5,
 ) -> Predictor:
-    """ConvLSTM with the options on which its sources disagree.
+    """ConvLSTM, as either of two repositories has it.
 
     Args:
-        hidden: width of each layer (CMS-LSTM paper section 4.1).
+        source: whose code; `czh-98` embeds the frame, adds 1 to the forget gate, norms the new cell
+            and leaves frame 1 out of the loss; `openstl` does neither.
+        hidden: width of each layer (CMS-LSTM paper section 4.1); 128 in OpenSTL's configuration.
         kernel: side of the gates' kernels; 3 in CMS-LSTM's script, 5 in OpenSTL's configuration.
         patch: side of the patches folded into channels.
-        patch_order: layout of a patch's pixels, see `benchbench.recurrent.fold`.
         norm: layer norm after each gate convolution; OpenSTL's configuration has it off.
-        norm_cell: layer norm of the new cell; CMS-LSTM only.
-        forget_bias: added to the forget gate; 1 in CMS-LSTM, 0 in OpenSTL, which sets but never
-            uses its own.
-        embed: 1x1 convolution of the folded frame to hidden[0]; CMS-LSTM only.
-        head_bias: bias of the output convolution; CMS-LSTM only.
-        first_scored: first predicted frame in the loss; CMS-LSTM's trainer throws the prediction of
-            frame 1 away, the others start there.
-        blocks: 'ce' and 'se' of CMS-LSTM around every cell.
-        se_scales: blocks a side of each scale of SE's attention.
-        ce_steps: half-steps of CE.
     """
+    cms = source == "czh-98"
+    around = CMS if cms else Framework()
     c, h, w = folded(clip, patch)
     conv = Conv(kernel, (h, w), norm=norm)
-    around = partial(
-        wrap, blocks=blocks, kernel=kernel, size=(h, w), se_scales=se_scales, ce_steps=ce_steps
+    wrap = Blocks(blocks, kernel, (h, w), se_scales, ce_steps)
+    # OpenSTL sets a forget bias of its own and never uses it
+    cells = layers(
+        lambda inputs, n: wrap(
+            ConvLSTMCell(inputs, n, conv, forget_bias=float(cms), norm_cell=cms)
+        ),
+        around.inputs(c, hidden),
+        hidden,
     )
-    cells = []
-    width = hidden[0] if embed else c
-    for n in hidden:
-        cell = ConvLSTMCell(width, n, conv, forget_bias=forget_bias, norm_cell=norm_cell)
-        cells.append(around(cell, inputs=width))
-        width = n
-    stack = Stack(
-        cells,
-        nn.Conv2d(width, c, 1, bias=head_bias),
-        embed=nn.Conv2d(c, hidden[0], 1) if embed else None,
-    )
-    return Recurrent(stack, patch=patch, patch_order=patch_order, first_scored=first_scored)
+    return around.network(cells, c, patch)

@@ -8,9 +8,8 @@ B batch, C width, D = 2 frames of the window, H height, W width of the maps.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -19,19 +18,12 @@ from torch import Tensor, nn
 from benchbench.clip import Clip
 from benchbench.errors import Unfit
 from benchbench.options import Count, Counts
-from benchbench.predictor import Predictor
-from benchbench.recurrent import (
-    Cell,
-    PatchOrder,
-    Recurrent,
-    State,
-    Wrapped,
-    Zigzag,
-    folded,
-)
+from benchbench.predictor import Ported, Predictor
+from benchbench.recurrent import Block, Recurrent, Stack, State, climb, folded
 from benchbench.registry import register_model
 
-from ._blocks import BlockName, glorot, uniform_, wrap
+from ._blocks import BlockNames, Blocks, HalfSteps, Scales
+from ._layers import Init, glorot, layers, one_width, uniform_
 
 WINDOW = 2
 
@@ -54,7 +46,7 @@ class WindowConv(nn.Module):
         return normed
 
 
-class EideticCell(nn.Module):
+class EideticCell(Ported):
     """Eidetic 3D LSTM (section 3.2, released code): the recall gate attends to all past cells.
 
     States are (B, C, D, H, W). `state.more` is the history, (B, tokens, C): the cells of all the
@@ -65,19 +57,9 @@ class EideticCell(nn.Module):
             stays zero for ever; its README admits a bug of the global memory.
     """
 
-    def __init__(
-        self,
-        inputs: int,
-        hidden: int,
-        *,
-        kernel: int,
-        norm: bool,
-        forget_bias: float,
-        updated: bool,
-    ) -> None:
+    def __init__(self, inputs: int, hidden: int, *, kernel: int, norm: bool, updated: bool) -> None:
         super().__init__()
-        self.hidden = hidden
-        self.forget_bias = forget_bias
+        self.inputs, self.hidden = inputs, hidden
         self.updated = updated
         conv = partial(WindowConv, kernel=kernel, norm=norm)
         self.of_x = conv(inputs, 7 * hidden)
@@ -96,7 +78,7 @@ class EideticCell(nn.Module):
         history = torch.cat([state.more[0], tokens(state.c)], dim=1)
         c = self.norm_c(state.c + recall(torch.sigmoid(rx + rh), history))
         c = c + torch.sigmoid(ix + ih) * torch.tanh(gx + gh)
-        m = torch.sigmoid(fx_m + fm + self.forget_bias) * torch.tanh(mm)
+        m = torch.sigmoid(fx_m + fm + 1) * torch.tanh(mm)
         m = m + torch.sigmoid(ix_m + im) * torch.tanh(gx_m + gm)
         # the output gate is squashed twice in the released code
         o = torch.sigmoid(torch.tanh(ox + oh + self.of_new_c(c) + self.of_new_m(m)))
@@ -115,44 +97,40 @@ def recall(gate: Tensor, history: Tensor) -> Tensor:
     return attended.transpose(1, 2).reshape(gate.shape)
 
 
-class EideticStack(Zigzag):
-    """Each step reads the last two frames that were fed, zeros before the first."""
+class EideticStack(Stack[tuple[list[State], Tensor]]):
+    """Memory in zigzag; each step reads the last two frames that were fed, zeros before the first.
 
-    def begin(self, x: Tensor) -> Any:
+    What is carried is the layers' states and the last frame.
+    """
+
+    def begin(self, x: Tensor) -> tuple[list[State], Tensor]:
         states = []
-        for state in super().begin(x):
+        for state in self.zeros(x):
             zeros = state.h.unsqueeze(2).repeat(1, 1, WINDOW, 1, 1)
             none = x.new_zeros(x.shape[0], 0, zeros.shape[1])
             states.append(State(zeros, zeros, zeros, (none,)))
         return states, torch.zeros_like(x)
 
-    def forward(self, x: Tensor, carry: Any) -> tuple[Tensor, Any]:
+    def forward(
+        self, x: Tensor, carry: tuple[list[State], Tensor]
+    ) -> tuple[Tensor, tuple[list[State], Tensor]]:
         states, last = carry
-        prediction, states = super().forward(torch.stack([last, x], dim=2), states)
-        return prediction.squeeze(2), (states, x)
+        states = climb(self.cells, torch.stack([last, x], dim=2), states[-1].m, states)
+        return self.head(states[-1].h).squeeze(2), (states, x)
 
 
 class EachFrame(nn.Module):
     """A block of two-dimensional maps, on each frame of the window."""
 
-    def __init__(self, block: nn.Module) -> None:
+    def __init__(self, block: Block) -> None:
         super().__init__()
         self.block = block
 
     def forward(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
         B = first.shape[0]
         maps = (x.transpose(1, 2).flatten(0, 1) for x in (first, second))  # (B D, C, H, W)
-        a, b = (x.unflatten(0, (B, -1)).transpose(1, 2) for x in self.block(*maps))
+        a, b = (x.view(B, -1, *x.shape[1:]).transpose(1, 2) for x in self.block(*maps))
         return a, b
-
-
-def on_each_frame(cell: Cell) -> Cell:
-    """The wrapped cell, its blocks made to work on windows."""
-    if isinstance(cell, Wrapped):
-        for name in ("before", "after"):
-            block = getattr(cell, name)
-            setattr(cell, name, None if block is None else EachFrame(block))
-    return cell
 
 
 @register_model("e3d_lstm")
@@ -163,13 +141,11 @@ def e3d_lstm(
     hidden: Counts = (64, 64, 64, 64),
     kernel: Count = 5,
     patch: Count = 4,
-    patch_order: PatchOrder = "thuml",
     norm: bool = True,
-    forget_bias: float = 1.0,
-    init: Literal["released", "torch"] = "released",
-    blocks: Sequence[BlockName] = (),
-    se_scales: Counts = (1, 2, 4),
-    ce_steps: int = 5,
+    init: Init = "released",
+    blocks: BlockNames = (),
+    se_scales: Scales = (1, 2, 4),
+    ce_steps: HalfSteps = 5,
 ) -> Predictor:
     """E3D-LSTM: 3-D convolutions over windows of two frames, attention to all past cells.
 
@@ -179,37 +155,16 @@ def e3d_lstm(
         hidden: width of each layer, all equal.
         kernel: spatial side of the kernels; in time they are 2 long.
         patch: side of the patches folded into channels.
-        patch_order: layout of a patch's pixels, see `benchbench.recurrent.fold`.
         norm: layer norm after each gate convolution; the one of the recalled cell stays.
-        forget_bias: added to the second memory's forget gate.
-        init: `released`, TensorFlow's default; `torch`, PyTorch's.
-        blocks: 'ce' and 'se' of CMS-LSTM around every cell, on each frame of the window by itself;
-            no reference exists.
-        se_scales: blocks a side of each scale of SE's attention.
-        ce_steps: half-steps of CE.
     """
-    if len(set(hidden)) != 1:
-        raise Unfit(f"hidden {list(hidden)}: one memory serves all layers, so widths must be equal")
-    if kernel < 1 or kernel % 2 == 0:
-        raise Unfit(f"kernel must be an odd number of at least 1, not {kernel}")
+    one_width(hidden)
+    if kernel % 2 == 0:
+        raise Unfit(f"kernel must be an odd number, not {kernel}")
     c, h, w = folded(clip, patch)
-    around = partial(
-        wrap, blocks=blocks, kernel=kernel, size=(h, w), se_scales=se_scales, ce_steps=ce_steps
-    )
-    build = partial(
-        EideticCell,
-        kernel=kernel,
-        norm=norm,
-        forget_bias=forget_bias,
-        updated=memory == "updated",
-    )
+    wrap = Blocks(blocks, kernel, (h, w), se_scales, ce_steps, adapt=EachFrame)
+    of = partial(EideticCell, kernel=kernel, norm=norm, updated=memory == "updated")
     head = nn.Conv3d(hidden[-1], c, (WINDOW, 1, 1), stride=(WINDOW, 1, 1))
-    hosts = [build(width, n) for width, n in zip((c, *hidden[:-1]), hidden, strict=True)]
+    cells = layers(of, c, hidden)
     if init == "released":
-        for module in (*hosts, head):
-            uniform_(module, glorot)
-    cells = [
-        on_each_frame(around(cell, inputs=width))
-        for width, cell in zip((c, *hidden[:-1]), hosts, strict=True)
-    ]
-    return Recurrent(EideticStack(cells, head), patch=patch, patch_order=patch_order)
+        uniform_(nn.ModuleList([*cells, head]), glorot)
+    return Recurrent(EideticStack([wrap(cell) for cell in cells], head), patch=patch)

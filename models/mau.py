@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +22,7 @@ from benchbench.predictor import Predictor
 from benchbench.recurrent import Cell, Recurrent, Stack, State
 from benchbench.registry import register_model
 
-from ._blocks import Conv
+from ._layers import Conv
 
 
 class MAUCell(nn.Module):
@@ -37,7 +36,7 @@ class MAUCell(nn.Module):
 
     def __init__(self, hidden: int, conv: Conv, *, residual: bool) -> None:
         super().__init__()
-        self.hidden = hidden
+        self.inputs = self.hidden = hidden
         self.residual = residual
         self.query = conv(hidden, hidden)
         self.gate = conv(hidden, hidden)
@@ -109,7 +108,7 @@ class Decoder(nn.Module):
         return self.readout(x)  # type: ignore[no-any-return]
 
 
-class MAUStack(Stack):
+class MAUStack(Stack[list[State]]):
     """Encoder, cells and decoder: one step from frame to frame.
 
     Args:
@@ -120,16 +119,16 @@ class MAUStack(Stack):
         super().__init__(cells, decoder, embed=encoder)
         self.tau = tau
 
-    def begin(self, x: Tensor) -> Any:
+    def begin(self, x: Tensor) -> list[State]:
         B, _, H, W = x.shape
         halvings = len(self.head.layers)  # type: ignore[arg-type]
-        states = super().begin(x.new_zeros(B, 1, H >> halvings, W >> halvings))
+        states = self.zeros(x.new_zeros(B, 1, H >> halvings, W >> halvings))
         return [
             state._replace(more=(past := state.c.expand(self.tau, -1, -1, -1, -1), past))
             for state in states
         ]
 
-    def forward(self, x: Tensor, carry: Any) -> tuple[Tensor, Any]:
+    def forward(self, x: Tensor, carry: list[State]) -> tuple[Tensor, list[State]]:
         features = self.embed(x)
         x = features[-1]
         states = []

@@ -10,19 +10,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from benchbench.clip import Clip
-from benchbench.errors import Unfit
 from benchbench.options import Count, Counts
 from benchbench.predictor import Predictor
-from benchbench.recurrent import Cell, PatchOrder, Recurrent, Stack, State, folded
+from benchbench.recurrent import Cell, Recurrent, Stack, State, climb, folded
 from benchbench.registry import register_model
 
-from ._blocks import Affine, BlockName, Conv, uniform_, wrap
+from ._blocks import BlockNames, Blocks, HalfSteps, Scales
+from ._layers import Conv, Init, draw_as_mim, one_width, tensorflow_conv
 from .predrnn import SharedGatesCell, SpatiotemporalLSTMCell
 from .predrnn_pp import GradientHighway
 
@@ -30,42 +30,36 @@ from .predrnn_pp import GradientHighway
 class PeepholeLSTM(nn.Module):
     """The LSTM inside MIM-N and MIM-S: gates i, g, f, o, each position with its own peepholes.
 
-    i and f look at the old cell, o at the new one (equations 2 and 3, released code).
+    i and f look at the old cell, o at the new one (released code).
+
+    Args:
+        zeros: the peepholes start at zero, OpenSTL's, and not as TensorFlow draws them.
     """
 
-    def __init__(
-        self,
-        hidden: int,
-        conv: Conv,
-        *,
-        forget_bias: float,
-        peephole_init: Literal["glorot", "zero"],
-    ) -> None:
+    def __init__(self, hidden: int, conv: Conv, *, zeros: bool = False) -> None:
         super().__init__()
-        self.hidden = hidden
-        self.forget_bias = forget_bias
         self.of_x = conv(hidden, 4 * hidden)
         self.of_h = conv(hidden, 4 * hidden)
-        self.i_f_peephole = self.peephole(2 * hidden, conv.size, peephole_init)
-        self.o_peephole = self.peephole(hidden, conv.size, peephole_init)
+        self.i_f_peephole = peephole(2 * hidden, conv.size, zeros=zeros)
+        self.o_peephole = peephole(hidden, conv.size, zeros=zeros)
 
     def forward(self, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         """The new (h, c)."""
         i, g, f, o = (self.of_x(x) + self.of_h(h)).chunk(4, dim=1)
         ic, fc = self.i_f_peephole.chunk(2, dim=0)
-        f = torch.sigmoid(f + fc * c + self.forget_bias)
-        c = f * c + torch.sigmoid(i + ic * c) * torch.tanh(g)
+        f = torch.sigmoid(f + fc * c + 1)
+        c = f * c + torch.sigmoid(i + ic * c) * torch.tanh(g)  # eq. 2 in MIM-N, eq. 3 in MIM-S
         return torch.sigmoid(o + self.o_peephole * c) * torch.tanh(c), c
 
-    @staticmethod
-    def peephole(channels: int, size: tuple[int, int], init: str) -> nn.Parameter:
-        """(channels, H, W) of zeros, or as TensorFlow draws its [H, W, channels] tensor."""
-        H, W = size
-        weight = torch.zeros(channels, H, W)
-        if init == "glorot":
-            limit = math.sqrt(6 / (H * (W + channels)))
-            nn.init.uniform_(weight, -limit, limit)
-        return nn.Parameter(weight)
+
+def peephole(channels: int, size: tuple[int, int], *, zeros: bool) -> nn.Parameter:
+    """(channels, H, W) of zeros, or as TensorFlow draws its [H, W, channels] tensor."""
+    H, W = size
+    weight = torch.zeros(channels, H, W)
+    if not zeros:
+        limit = math.sqrt(6 / (H * (W + channels)))
+        nn.init.uniform_(weight, -limit, limit)
+    return nn.Parameter(weight)
 
 
 class MIMCell(nn.Module):
@@ -79,11 +73,10 @@ class MIMCell(nn.Module):
     """
 
     def __init__(
-        self, hidden: int, conv: Conv, stationary: PeepholeLSTM, *, forget_bias: float, detach: bool
+        self, hidden: int, conv: Conv, stationary: PeepholeLSTM, *, detach: bool = False
     ) -> None:
         super().__init__()
-        self.hidden = hidden
-        self.forget_bias = forget_bias
+        self.inputs = self.hidden = hidden
         self.detach = detach
         self.stationary = stationary
         self.of_x = conv(hidden, 4 * hidden)
@@ -96,10 +89,10 @@ class MIMCell(nn.Module):
         ix, gx, fx, ox = self.of_x(x).chunk(4, dim=1)
         ih, gh, oh = self.of_h(state.h).chunk(3, dim=1)
         im, gm, fm, om = self.of_m(state.m).chunk(4, dim=1)
-        m = torch.sigmoid(fx + fm + self.forget_bias) * state.m
+        m = torch.sigmoid(fx + fm + 1) * state.m
         m = m + torch.sigmoid(ix + im) * torch.tanh(gx + gm)
         c, s = self.stationary(d, state.c, s.detach() if self.detach else s)
-        c = c + torch.sigmoid(ix + ih) * torch.tanh(gx + gh)
+        c = c + torch.sigmoid(ix + ih) * torch.tanh(gx + gh)  # eq. 1
         h = torch.sigmoid(ox + oh + om) * torch.tanh(self.reduce(torch.cat([c, m], dim=1)))
         return State(h, c, m, (s,))
 
@@ -113,7 +106,7 @@ class Carry(NamedTuple):
     z: Tensor
 
 
-class MIMStack(Stack):
+class MIMStack(Stack[Carry]):
     """One memory in zigzag, and beside it a chain of MIM-N over the first layer's differences.
 
     The signal that is differenced is the first layer's output, or the highway's where there is one
@@ -136,26 +129,25 @@ class MIMStack(Stack):
         self.highway = highway
 
     def begin(self, x: Tensor) -> Carry:
-        states = super().begin(x)
-        zeros = states[0].h
+        first, *above = self.zeros(x)
+        zeros = first.h
         # only the layers above the first carry MIM-S's cell
-        states = states[:1] + [state._replace(more=(zeros,)) for state in states[1:]]
-        return Carry(states, [(zeros, zeros) for _ in self.units], None, zeros)
+        states = [first, *(state._replace(more=(zeros,)) for state in above)]
+        return Carry(states, [(zeros, zeros) for _ in above], None, zeros)
 
-    def forward(self, x: Tensor, carry: Any) -> tuple[Tensor, Any]:
+    def forward(self, x: Tensor, carry: Carry) -> tuple[Tensor, Carry]:
         first, *above = self.cells
         state = first(x, carry.states[0]._replace(m=carry.states[-1].m))
         signal, z = state.h, carry.z
         if self.highway is not None:
             signal = z = self.highway(signal, z)
         differences = self.differences(signal, carry)
-        states = [state]
-        x, m = signal, state.m
-        for cell, state, (d, _) in zip(above, carry.states[1:], differences, strict=True):
-            state = cell(x, state._replace(m=m, more=(*state.more, d)))
-            states.append(state)
-            x, m = state.h, state.m
-        return self.head(x), Carry(states, differences, signal, z)
+        states = [
+            old._replace(more=(*old.more, d))
+            for old, (d, _) in zip(carry.states[1:], differences, strict=True)
+        ]
+        states = [state, *climb(above, signal, state.m, states)]
+        return self.head(states[-1].h), Carry(states, differences, signal, z)
 
     def differences(self, signal: Tensor, carry: Carry) -> list[tuple[Tensor, Tensor]]:
         """The MIM-N's new (h, c), each fed the one below, the lowest the signal's difference."""
@@ -169,89 +161,41 @@ class MIMStack(Stack):
         return stepped
 
 
-def released_(module: nn.Module) -> None:
-    """The release's initialisation: a glorot bound that ignores the kernel's area."""
-    uniform_(module, lambda conv: math.sqrt(6 / (conv.in_channels + conv.out_channels)))
-
-
-def one_width(hidden: Sequence[int]) -> int:
-    """The width of all the layers.
-
-    Raises:
-        Unfit: widths differ, or there is no layer above the first.
-    """
-    if len(hidden) < 2 or len(set(hidden)) != 1:
-        raise Unfit(
-            f"hidden {list(hidden)}: MIM blocks lie above the first layer and share its memory, so "
-            "there must be at least two layers, of equal width"
-        )
-    return hidden[0]
-
-
 @register_model("mim")
 def mim(
     clip: Clip,
     *,
+    source: Literal["mim", "openstl"] = "mim",
     hidden: Counts = (64, 64, 64, 64),
     kernel: Count = 5,
     patch: Count = 4,
-    patch_order: PatchOrder = "thuml",
     norm: bool = True,
-    affine: Affine = "channel",
-    bias: bool = True,
-    forget_bias: float = 1.0,
-    first: Literal["tf2018", "thuml"] = "tf2018",
-    init: Literal["released", "torch"] = "released",
-    peephole_init: Literal["glorot", "zero"] = "glorot",
-    detach: bool = False,
-    blocks: Sequence[BlockName] = (),
-    se_scales: Counts = (1, 2, 4),
-    ce_steps: int = 5,
+    init: Init = "released",
+    blocks: BlockNames = (),
+    se_scales: Scales = (1, 2, 4),
+    ce_steps: HalfSteps = 5,
 ) -> Predictor:
     """MIM: an ST-LSTM below, MIM blocks above it.
 
     Args:
+        source: whose code: `mim`, the release; `openstl`, whose first layer is the torch
+            repository's ST-LSTM and which cuts the gradient of MIM-S's cell at every step.
         hidden: width of each layer, all equal, at least two layers.
         kernel: side of the gates' kernels.
         patch: side of the patches folded into channels; 4 in the paper, 1 is the release's default.
-        patch_order: layout of a patch's pixels, see `benchbench.recurrent.fold`.
         norm: layer norm after each gate convolution; off in OpenSTL's configuration.
-        affine: shape of the norm's affine; `channel` in the release, `full` in OpenSTL.
-        bias: biases of all convolutions; the release has them, OpenSTL has none.
-        forget_bias: added to all forget gates.
-        first: cell of the first layer, a variant of `predrnn`; the release's shares the gates of x,
-            OpenSTL has the torch repository's.
-        init: `released`, ±sqrt(6 / (in + out)) whatever the kernel, ±0.001 in MIM-N; `torch`,
-            PyTorch's default.
-        peephole_init: `glorot` in the release, `zero` in OpenSTL.
-        detach: cut the gradient of MIM-S's own cell at every step, as OpenSTL does.
-        blocks: 'ce' and 'se' of CMS-LSTM around every cell; no reference exists.
-        se_scales: blocks a side of each scale of SE's attention.
-        ce_steps: half-steps of CE.
     """
-    n = one_width(hidden)
+    n = one_width(hidden, at_least=2)
+    openstl = source == "openstl"
     c, h, w = folded(clip, patch)
-    conv = Conv(kernel, (h, w), norm=norm, affine=affine, bias=bias)
-    around = partial(
-        wrap, blocks=blocks, kernel=kernel, size=(h, w), se_scales=se_scales, ce_steps=ce_steps
-    )
-    peephole = partial(PeepholeLSTM, n, conv, forget_bias=forget_bias, peephole_init=peephole_init)
-    lowest = SharedGatesCell if first == "tf2018" else SpatiotemporalLSTMCell
-    below = lowest(c, n, conv, forget_bias=forget_bias)
-    above = [
-        MIMCell(n, conv, peephole(), forget_bias=forget_bias, detach=detach) for _ in hidden[1:]
-    ]
-    units = [peephole() for _ in hidden[1:]]
-    head = nn.Conv2d(n, c, 1, bias=bias)
-    if init == "released":
-        initialise([below, *above], units, head)
-    cells = [around(below, inputs=c), *(around(cell, inputs=n) for cell in above)]
-    return Recurrent(MIMStack(cells, units, head), patch=patch, patch_order=patch_order)
-
-
-def initialise(cells: Sequence[nn.Module], units: Sequence[PeepholeLSTM], head: nn.Module) -> None:
-    """The release's initialisation of a whole network."""
-    for module in (*cells, head):
-        released_(module)
-    for unit in units:
-        uniform_(unit, lambda _: 0.001)
+    conv = (Conv if openstl else tensorflow_conv)(kernel, (h, w), norm=norm)
+    wrap = Blocks(blocks, kernel, (h, w), se_scales, ce_steps)
+    inner = partial(PeepholeLSTM, n, conv, zeros=openstl)
+    first = (SpatiotemporalLSTMCell if openstl else SharedGatesCell)(c, n, conv)
+    above = [MIMCell(n, conv, inner(), detach=openstl) for _ in hidden[1:]]
+    units = [inner() for _ in hidden[1:]]
+    head = nn.Conv2d(n, c, 1, bias=conv.bias)
+    if init == "released" and not openstl:
+        draw_as_mim([first, *above, head], units)
+    cells = [wrap(first), *map(wrap, above)]
+    return Recurrent(MIMStack(cells, units, head), patch=patch)

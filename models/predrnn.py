@@ -1,27 +1,35 @@
 """PredRNN, Wang et al., NeurIPS 2017.
 
 Sources: thuml/predrnn-pytorch `core/layers/SpatioTemporalLSTMCell.py` and `core/models/predrnn.py`
-at 49d3b0f (`thuml`), and the authors' first TensorFlow release, Yunbo426/predrnn-pp at 659110a,
-`nets/predrnn.py` (`tf2018`).
+at 49d3b0f, which OpenSTL has too, and the authors' first TensorFlow release, Yunbo426/predrnn-pp at
+659110a, `nets/predrnn.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from benchbench.clip import Clip
-from benchbench.errors import Unfit
 from benchbench.options import Count, Counts
 from benchbench.predictor import Predictor
-from benchbench.recurrent import Cell, PatchOrder, Recurrent, State, Zigzag, folded
+from benchbench.recurrent import State, Zigzag, folded
 from benchbench.registry import register_model
 
-from ._blocks import Affine, BlockName, Conv, wrap
+from ._blocks import BlockNames, Blocks, HalfSteps, Scales
+from ._layers import (
+    CMS,
+    Conv,
+    Framework,
+    Init,
+    drawn_as_predrnn,
+    drawn_by_torch,
+    layers,
+    one_width,
+    tensorflow_conv,
+)
 
 
 class SpatiotemporalLSTMCell(nn.Module):
@@ -31,10 +39,9 @@ class SpatiotemporalLSTMCell(nn.Module):
     the step adds to c and to m is in the state's `more`, for PredRNN-V2's loss.
     """
 
-    def __init__(self, inputs: int, hidden: int, conv: Conv, *, forget_bias: float) -> None:
+    def __init__(self, inputs: int, hidden: int, conv: Conv) -> None:
         super().__init__()
-        self.hidden = hidden
-        self.forget_bias = forget_bias
+        self.inputs, self.hidden = inputs, hidden
         self.of_x = conv(inputs, 7 * hidden)
         self.of_h = conv(hidden, 4 * hidden)
         self.of_m = conv(hidden, 3 * hidden)
@@ -46,9 +53,9 @@ class SpatiotemporalLSTMCell(nn.Module):
         ih, fh, gh, oh = self.of_h(state.h).chunk(4, dim=1)
         im, fm, gm = self.of_m(state.m).chunk(3, dim=1)
         delta_c = torch.sigmoid(ix + ih) * torch.tanh(gx + gh)
-        c = torch.sigmoid(fx + fh + self.forget_bias) * state.c + delta_c
+        c = torch.sigmoid(fx + fh + 1) * state.c + delta_c  # eq. 3
         delta_m = torch.sigmoid(ix_m + im) * torch.tanh(gx_m + gm)
-        m = torch.sigmoid(fx_m + fm + self.forget_bias) * state.m + delta_m
+        m = torch.sigmoid(fx_m + fm + 1) * state.m + delta_m  # eq. 3, the primed gates
         cm = torch.cat([c, m], dim=1)
         h = torch.sigmoid(ox + oh + self.of_cm(cm)) * torch.tanh(self.reduce(cm))
         return State(h, c, m, more=(delta_c, delta_m))
@@ -60,10 +67,9 @@ class SharedGatesCell(nn.Module):
     Gate order i, g, f, o; the output gate does not see the new memories.
     """
 
-    def __init__(self, inputs: int, hidden: int, conv: Conv, *, forget_bias: float) -> None:
+    def __init__(self, inputs: int, hidden: int, conv: Conv) -> None:
         super().__init__()
-        self.hidden = hidden
-        self.forget_bias = forget_bias
+        self.inputs, self.hidden = inputs, hidden
         self.of_x = conv(inputs, 4 * hidden)
         self.of_h = conv(hidden, 4 * hidden)
         self.of_m = conv(hidden, 4 * hidden)
@@ -73,9 +79,9 @@ class SharedGatesCell(nn.Module):
         ix, gx, fx, ox = self.of_x(x).chunk(4, dim=1)
         ih, gh, fh, oh = self.of_h(state.h).chunk(4, dim=1)
         im, gm, fm, om = self.of_m(state.m).chunk(4, dim=1)
-        f = torch.sigmoid(fx + fh + self.forget_bias)
+        f = torch.sigmoid(fx + fh + 1)
         c = f * state.c + torch.sigmoid(ix + ih) * torch.tanh(gx + gh)
-        f = torch.sigmoid(fx + fm + self.forget_bias)
+        f = torch.sigmoid(fx + fm + 1)
         m = f * state.m + torch.sigmoid(ix + im) * torch.tanh(gx + gm)
         h = torch.sigmoid(ox + oh + om) * torch.tanh(self.reduce(torch.cat([c, m], dim=1)))
         return State(h, c, m)
@@ -85,60 +91,39 @@ class SharedGatesCell(nn.Module):
 def predrnn(
     clip: Clip,
     *,
-    variant: Literal["thuml", "tf2018"] = "thuml",
+    source: Literal["thuml", "openstl", "predrnn-pp", "czh-98"] = "thuml",
     hidden: Counts = (64, 64, 64, 64),
     kernel: Count = 5,
     patch: Count = 4,
-    patch_order: PatchOrder = "thuml",
     norm: bool = True,
-    affine: Affine | None = None,
-    bias: bool | None = None,
-    forget_bias: float = 1.0,
-    embed: bool = False,
-    head_bias: bool | None = None,
-    blocks: Sequence[BlockName] = (),
-    se_scales: Counts = (1, 2, 4),
-    ce_steps: int = 5,
+    init: Init = "released",
+    blocks: BlockNames = (),
+    se_scales: Scales = (1, 2, 4),
+    ce_steps: HalfSteps = 5,
 ) -> Predictor:
     """PredRNN: ST-LSTM cells, one memory zig-zagging through them.
 
     Args:
-        variant: `thuml`, the official torch cell; `tf2018`, the first release's cell with shared
-            gates of x, which counts the published 13.799 M (three times 4.600 M, plus one).
+        source: whose code: `thuml`, the official torch cell, and `openstl` alike; `predrnn-pp`, the
+            first release's with shared gates of x, whose size is the published one (3 x 4.600 M
+            + 1); `czh-98`, the torch cell in CMS-LSTM's framework.
         hidden: width of each layer, all equal; 64 in the paper, 128 in the torch script.
         kernel: side of the gates' kernels.
         patch: side of the patches folded into channels; 4 on Moving MNIST, 2 on TaxiBJ.
-        patch_order: layout of a patch's pixels, see `benchbench.recurrent.fold`.
         norm: layer norm after each gate convolution; off in the torch repository's script.
-        affine: shape of the norm's affine; None: `full` for thuml, `channel` for tf2018.
-        bias: biases of all convolutions; None: no for thuml, yes for tf2018.
-        forget_bias: added to both forget gates.
-        embed: 1x1 convolution of the folded frame to hidden[0], CMS-LSTM's; neither source has one.
-        head_bias: bias of the output convolution; None: as `bias`. CMS-LSTM has one.
-        blocks: 'ce' and 'se' of CMS-LSTM around every cell.
-        se_scales: blocks a side of each scale of SE's attention.
-        ce_steps: half-steps of CE.
     """
-    if len(set(hidden)) != 1:
-        raise Unfit(f"hidden {list(hidden)}: one memory serves all layers, so widths must be equal")
+    one_width(hidden)
+    tensorflow = source == "predrnn-pp"
+    around = CMS if source == "czh-98" else Framework(head_bias=tensorflow)
     c, h, w = folded(clip, patch)
-    first_release = variant == "tf2018"
-    conv = Conv(
-        kernel,
-        (h, w),
-        norm=norm,
-        affine=affine or ("channel" if first_release else "full"),
-        bias=first_release if bias is None else bias,
+    conv = (tensorflow_conv if tensorflow else Conv)(kernel, (h, w), norm=norm)
+    wrap = Blocks(blocks, kernel, (h, w), se_scales, ce_steps)
+
+    cell = SharedGatesCell if tensorflow else SpatiotemporalLSTMCell
+    draw = drawn_as_predrnn if tensorflow and init == "released" else drawn_by_torch
+    cells = layers(
+        lambda inputs, n: wrap(draw(cell(inputs, n, conv))), around.inputs(c, hidden), hidden
     )
-    around = partial(
-        wrap, blocks=blocks, kernel=kernel, size=(h, w), se_scales=se_scales, ce_steps=ce_steps
-    )
-    build = SharedGatesCell if first_release else SpatiotemporalLSTMCell
-    cells: list[Cell] = []
-    width = hidden[0] if embed else c
-    for n in hidden:
-        cells.append(around(build(width, n, conv, forget_bias=forget_bias), inputs=width))
-        width = n
-    head = nn.Conv2d(width, c, 1, bias=conv.bias if head_bias is None else head_bias)
-    stack = Zigzag(cells, head, embed=nn.Conv2d(c, hidden[0], 1) if embed else None)
-    return Recurrent(stack, patch=patch, patch_order=patch_order)
+    network = around.network(cells, c, patch, Zigzag)
+    draw(network.stack.head)
+    return network

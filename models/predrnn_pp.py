@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +19,11 @@ from benchbench.clip import Clip
 from benchbench.errors import Unfit
 from benchbench.options import Count, Counts
 from benchbench.predictor import Predictor
-from benchbench.recurrent import Cell, PatchOrder, Recurrent, Stack, State, folded
+from benchbench.recurrent import Cell, Recurrent, Stack, State, climb, folded
 from benchbench.registry import register_model
 
-from ._blocks import Affine, BlockName, Conv, glorot, uniform_, wrap
+from ._blocks import BlockNames, Blocks, HalfSteps, Scales
+from ._layers import Conv, Init, drawn_as_predrnn, drawn_by_torch, layers, tensorflow_conv
 
 
 class CausalMemory(nn.Module):
@@ -32,9 +33,8 @@ class CausalMemory(nn.Module):
     the code's.
     """
 
-    def __init__(self, hidden: int, memory: int, conv: Conv, *, forget_bias: float) -> None:
+    def __init__(self, hidden: int, memory: int, conv: Conv) -> None:
         super().__init__()
-        self.forget_bias = forget_bias
         self.of_m = conv(memory, 3 * hidden)
         self.of_c = conv(hidden, 4 * hidden)
         self.of_new_m = conv(hidden, hidden)
@@ -47,7 +47,7 @@ class CausalMemory(nn.Module):
         ix, gx, fx = x
         im, fm, mm = self.of_m(m).chunk(3, dim=1)
         ic, gc, fc, oc = self.of_c(c).chunk(4, dim=1)
-        m = torch.sigmoid(fc + fx + fm + self.forget_bias) * torch.tanh(mm)
+        m = torch.sigmoid(fc + fx + fm + 1) * torch.tanh(mm)
         m = m + torch.sigmoid(ic + ix + im) * torch.tanh(gc + gx)
         o = torch.tanh(o + oc + self.of_new_m(m))
         return o * torch.tanh(self.reduce(torch.cat([c, m], dim=1))), m
@@ -62,22 +62,14 @@ class CausalLSTMCell(nn.Module):
     """
 
     def __init__(
-        self,
-        inputs: int,
-        hidden: int,
-        memory: int,
-        conv: Conv,
-        *,
-        forget_bias: float,
-        cell_conv: bool,
+        self, inputs: int, hidden: int, memory: int, conv: Conv, *, cell_conv: bool = True
     ) -> None:
         super().__init__()
-        self.hidden = hidden
-        self.forget_bias = forget_bias
+        self.inputs, self.hidden = inputs, hidden
         self.of_x = conv(inputs, 7 * hidden)
         self.of_h = conv(hidden, 4 * hidden)
         self.of_c = conv(hidden, 3 * hidden) if cell_conv else None
-        self.causal = CausalMemory(hidden, memory, conv, forget_bias=forget_bias)
+        self.causal = CausalMemory(hidden, memory, conv)
 
     def forward(self, x: Tensor, state: State) -> State:
         ix, gx, fx, ox, ix_m, gx_m, fx_m = self.of_x(x).chunk(7, dim=1)
@@ -85,7 +77,7 @@ class CausalLSTMCell(nn.Module):
         if self.of_c is not None:
             ic, gc, fc = self.of_c(state.c).chunk(3, dim=1)
             i, g, f = i + ic, g + gc, f + fc
-        c = torch.sigmoid(f + fx + self.forget_bias) * state.c
+        c = torch.sigmoid(f + fx + 1) * state.c
         c = c + torch.sigmoid(i + ix) * torch.tanh(g + gx)
         h, m = self.causal(c, state.m, (ix_m, gx_m, fx_m), o + ox)
         return state._replace(h=h, c=c, m=m)
@@ -106,7 +98,7 @@ class GradientHighway(nn.Module):
         return u * torch.tanh(p) + (1 - u) * z
 
 
-class HighwayStack(Stack):
+class HighwayStack(Stack[tuple[list[State], Tensor]]):
     """Memory in zigzag, and a gradient highway between the first layer and the second.
 
     Unlike in `Zigzag`, widths may differ: each cell converts the memory to its own. What is carried
@@ -117,87 +109,57 @@ class HighwayStack(Stack):
         super().__init__(cells, head)
         self.highway = highway
 
-    def begin(self, x: Tensor) -> Any:
-        states = super().begin(x)
-        return states, torch.zeros_like(states[0].h)
+    def begin(self, x: Tensor) -> tuple[list[State], Tensor]:
+        states = self.zeros(x)
+        return states, states[0].h
 
-    def forward(self, x: Tensor, carry: Any) -> tuple[Tensor, Any]:
-        old, z = carry
-        m = old[-1].m
-        states = []
-        for layer, (cell, state) in enumerate(zip(self.cells, old, strict=True)):
-            if layer == 1:
-                x = z = self.highway(x, z)
-            state = cell(x, state._replace(m=m))
-            states.append(state)
-            x, m = state.h, state.m
-        return self.head(x), (states, z)
-
-
-def released_(module: nn.Module) -> None:
-    """The release's initialisation: ±0.001 for the kernels of the gates, glorot for the 1x1."""
-    uniform_(module, lambda conv: glorot(conv) if conv.kernel_size == (1, 1) else 0.001)
+    def forward(
+        self, x: Tensor, carry: tuple[list[State], Tensor]
+    ) -> tuple[Tensor, tuple[list[State], Tensor]]:
+        states, z = carry
+        first, *above = self.cells
+        state = first(x, states[0]._replace(m=states[-1].m))
+        z = self.highway(state.h, z)
+        states = [state, *climb(above, z, state.m, states[1:])]
+        return self.head(states[-1].h), (states, z)
 
 
 @register_model("predrnn_pp")
 def predrnn_pp(
     clip: Clip,
     *,
+    source: Literal["predrnn-pp", "predrnn-pp-2018", "openstl"] = "predrnn-pp",
     hidden: Counts = (128, 64, 64, 64),
     kernel: Count = 5,
     patch: Count = 4,
-    patch_order: PatchOrder = "thuml",
     norm: bool = True,
-    affine: Affine = "channel",
-    bias: bool = True,
-    forget_bias: float = 1.0,
-    cell_conv: bool = True,
-    init: Literal["released", "torch"] = "released",
-    blocks: Sequence[BlockName] = (),
-    se_scales: Counts = (1, 2, 4),
-    ce_steps: int = 5,
+    init: Init = "released",
+    blocks: BlockNames = (),
+    se_scales: Scales = (1, 2, 4),
+    ce_steps: HalfSteps = 5,
 ) -> Predictor:
     """PredRNN++: causal LSTM cells and a gradient highway.
 
     Args:
+        source: whose code: `predrnn-pp`, the release; `predrnn-pp-2018`, the one before November
+            2018, whose size is the published one; `openstl`.
         hidden: width of each layer, at least two; the release's default.
         kernel: side of the gates' kernels, the highway's included.
         patch: side of the patches folded into channels.
-        patch_order: layout of a patch's pixels, see `benchbench.recurrent.fold`.
         norm: layer norm after each gate convolution.
-        affine: shape of the norm's affine; `channel` in the release, `full` in OpenSTL.
-        bias: biases of all convolutions; the release has them, OpenSTL has none.
-        forget_bias: added to both forget gates.
-        cell_conv: the old cell takes part in its own gates; false before November 2018, which is
-            the published size.
-        init: `released`, gate kernels uniform within ±0.001; `torch`, PyTorch's default.
-        blocks: 'ce' and 'se' of CMS-LSTM around every cell; no reference exists.
-        se_scales: blocks a side of each scale of SE's attention.
-        ce_steps: half-steps of CE.
     """
     if len(hidden) < 2:
         raise Unfit(
-            f"hidden {list(hidden)}: the gradient highway lies between the first layer and the "
-            "second, so there must be at least two"
+            f"hidden {list(hidden)}: the highway lies above the first of at least two layers"
         )
     c, h, w = folded(clip, patch)
-    conv = Conv(kernel, (h, w), norm=norm, affine=affine, bias=bias)
-    around = partial(
-        wrap, blocks=blocks, kernel=kernel, size=(h, w), se_scales=se_scales, ce_steps=ce_steps
-    )
+    conv = (Conv if source == "openstl" else tensorflow_conv)(kernel, (h, w), norm=norm)
+    wrap = Blocks(blocks, kernel, (h, w), se_scales, ce_steps)
+    draw = drawn_by_torch if init == "torch" or source == "openstl" else drawn_as_predrnn
     highway = GradientHighway(hidden[0], conv)
-    head = nn.Conv2d(hidden[-1], c, 1, bias=bias)
-    cells: list[Cell] = []
-    # the highway keeps the first layer's width; the memory arrives from the layer below, and in
-    # the first layer from the top one
-    inputs = (c, hidden[0], *hidden[1:-1])
-    memories = (hidden[-1], *hidden[:-1])
-    for width, n, memory in zip(inputs, hidden, memories, strict=True):
-        cell = CausalLSTMCell(width, n, memory, conv, forget_bias=forget_bias, cell_conv=cell_conv)
-        if init == "released":
-            released_(cell)
-        cells.append(around(cell, inputs=width))
-    if init == "released":
-        released_(highway)
-        released_(head)
-    return Recurrent(HighwayStack(cells, highway, head), patch=patch, patch_order=patch_order)
+    head = nn.Conv2d(hidden[-1], c, 1, bias=conv.bias)
+    # the memory arrives from the layer below, and in the first layer from the top one
+    memory = iter((hidden[-1], *hidden))
+    cell = partial(CausalLSTMCell, conv=conv, cell_conv=source != "predrnn-pp-2018")
+    cells = layers(lambda inputs, n: wrap(draw(cell(inputs, n, next(memory)))), c, hidden)
+    return Recurrent(HighwayStack(cells, draw(highway), draw(head)), patch=patch)

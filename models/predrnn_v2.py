@@ -14,12 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchbench.clip import Clip
-from benchbench.errors import Unfit
 from benchbench.predictor import Predictor
 from benchbench.recurrent import Recurrent, State, Zigzag, folded
 from benchbench.registry import register_model
 
-from ._blocks import Conv
+from ._layers import Conv, layers, one_width
 from .predrnn import SpatiotemporalLSTMCell
 
 
@@ -67,14 +66,9 @@ def predrnn_v2(
         decoupling: weight of the memories' similarity in the loss; 0.1 on Moving MNIST and TaxiBJ,
             0.01 on KTH.
     """
-    if len(set(hidden)) != 1:
-        raise Unfit(f"hidden {list(hidden)}: one memory serves all layers, so widths must be equal")
+    one_width(hidden)
     c, h, w = folded(clip, patch)
     conv = Conv(kernel, (h, w), norm=norm)
-    inputs = [c, *hidden[:-1]]
-    cells = [
-        SpatiotemporalLSTMCell(n, width, conv, forget_bias=1.0)
-        for n, width in zip(inputs, hidden, strict=True)
-    ]
+    cells = layers(lambda inputs, n: SpatiotemporalLSTMCell(inputs, n, conv), c, hidden)
     stack = Zigzag(cells, nn.Conv2d(hidden[0], c, 1, bias=False))
     return Recurrent(stack, patch=patch, penalty=Decoupling(hidden[0], weight=decoupling))

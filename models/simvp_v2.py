@@ -20,7 +20,7 @@ from benchbench.errors import Unfit
 from benchbench.predictor import Predictor
 from benchbench.registry import register_model
 
-from ._blocks import DropPath
+from ._layers import DropPath
 from .simvp import SimVP, shell
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +36,7 @@ class SwinLSTMCell(nn.Module):
 
     def __init__(self, width: int, blocks: Sequence[SwinBlock]) -> None:
         super().__init__()
-        self.hidden = width
+        self.inputs = self.hidden = width
         self.blocks = nn.ModuleList(blocks)
 
     def forward(self, x: Tensor, state: State) -> State:
@@ -87,7 +87,7 @@ class Level(nn.Module):
         return self.resize(state.h), state
 
 
-class SwinStack(Stack):
+class SwinStack(Stack[list[State]]):
     """Levels down, each followed by merging, then up, each followed by expanding."""
 
     def __init__(
@@ -101,11 +101,11 @@ class SwinStack(Stack):
         yield from self.down  # type: ignore[misc]
         yield from self.up  # type: ignore[misc]
 
-    def begin(self, x: Tensor) -> Any:
+    def begin(self, x: Tensor) -> list[State]:
         zeros = [x.new_zeros(len(x), *level.size, level.cell.hidden) for level in self.levels()]
         return [State(zero, zero, zero) for zero in zeros]
 
-    def forward(self, x: Tensor, carry: Any) -> tuple[Tensor, Any]:
+    def forward(self, x: Tensor, carry: list[State]) -> tuple[Tensor, list[State]]:
         x = self.embed(x)
         states = []
         for level, state in zip(self.levels(), carry, strict=True):

@@ -18,11 +18,11 @@ CLIP = Clip(1, 16, 16, 3, 2)
 
 def test_options_are_bound_with_all_faults_at_once() -> None:
     with pytest.raises(OptionError) as caught:
-        build_model("predrnn", CLIP, kernal=3, hidden=["a"], variant="x", norm=1)
-    assert set(caught.value.faults) == {"kernal", "hidden", "variant", "norm"}
+        build_model("predrnn", CLIP, kernal=3, hidden=["a"], source="x", norm=1)
+    assert set(caught.value.faults) == {"kernal", "hidden", "source", "norm"}
     assert "did you mean 'kernel'" in caught.value.faults["kernal"]
     assert caught.value.faults["hidden"] == "item 1: expected a whole number, not 'a'"
-    assert "'thuml' or 'tf2018'" in caught.value.faults["variant"]
+    assert "'thuml', 'openstl', 'predrnn-pp' or 'czh-98'" in caught.value.faults["source"]
     assert caught.value.faults["norm"] == "expected true or false, not 1"
 
 

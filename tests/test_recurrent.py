@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from benchbench.clip import Clip
 from benchbench.errors import SchemaError, Unfit
 from benchbench.predictor import Criterion, Progress
-from benchbench.recurrent import Recurrent, Stack, State, Wrapped, Zigzag, fold, folded, unfold
+from benchbench.recurrent import Recurrent, State, Straight, Wrapped, Zigzag, fold, folded, unfold
 
 
 class Adder(nn.Module):
     """h' = x + h, c' = c + 1, m' = m + 1."""
 
-    hidden = 1
+    inputs = hidden = 1
 
     def forward(self, x: Tensor, state: State) -> State:
         return State(x + state.h, state.c + 1, state.m + 1)
@@ -30,7 +30,7 @@ class Doubler(nn.Module):
         return 2 * first, 2 * second
 
 
-class Echo(Stack):
+class Echo(Straight):
     """Predicts what it was fed plus ten, and remembers what that was."""
 
     def __init__(self) -> None:
@@ -126,7 +126,7 @@ def test_a_forced_mask_may_cover_all_the_inputs() -> None:
 
 
 def test_each_layer_of_a_stack_keeps_its_own_memory() -> None:
-    stack = Stack([Adder(), Adder()], nn.Identity())
+    stack = Straight([Adder(), Adder()], nn.Identity())
     carry = stack.begin(torch.ones(1, 1, 1, 1))
     for _ in range(2):
         _, carry = stack(torch.ones(1, 1, 1, 1), carry)

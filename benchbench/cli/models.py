@@ -76,23 +76,17 @@ def show(name: Model) -> None:
 
 
 def _options(entry: Entry[Any]) -> None:
+    from benchbench.options import describe
+
     if not entry.options:
         return
-    texts = _descriptions(entry)
+    texts = describe(entry.build)
     rows = []
     for name, parameter in entry.options.items():
         needed = parameter.default is inspect.Parameter.empty
         rows.append((name, "needed" if needed else written(parameter.default), texts.get(name, "")))
     say()
     table(("Option", "Default", "What it is"), rows)
-
-
-def _descriptions(entry: Entry[Any]) -> dict[str, str]:
-    """What the `Args:` of the builder's docstring say, by option."""
-    _, _, text = (inspect.getdoc(entry.build) or "").partition("Args:\n")
-    text = re.split(r"^\S|^\n", text, maxsplit=1, flags=re.MULTILINE)[0]
-    items = re.findall(r"^    (\w+): (.*(?:\n     .*)*)", text, re.MULTILINE)
-    return {name: " ".join(description.split()) for name, description in items}
 
 
 def _proofs(known: Certificate) -> None:

@@ -33,14 +33,18 @@ def sources(
     ] = None,
 ) -> None:
     """List the reference implementations whose checkpoints can be read."""
+    from benchbench.weights.certificate import options_for
     from benchbench.weights.certificate import sources as sources_of
 
     rows = []
     for name in [MODELS.get(model).name] if model else MODELS.names():
         for source, what in sources_of(name).items():
-            options = ", ".join(f"{key}={written(value)}" for key, value in what.options.items())
-            refused = f"refused: {what.refused}" if what.refused else ""
-            rows.append((name, source, what.cite, refused or options or "none"))
+            if what.refused:
+                options = f"refused: {what.refused}"
+            else:
+                settings = options_for(name, source).items()
+                options = ", ".join(f"{key}={written(value)}" for key, value in settings)
+            rows.append((name, source, what.cite, options or "none"))
     if rows:
         table(("Model", "Source", "What it is", "Options"), rows)
     else:

@@ -62,12 +62,30 @@ class Recording(Part):
     """The recorded code always feeds its own predictions after the context."""
 
 
+class Size(Part):
+    """What an option of the builder is, as a tensor of ours shows it.
+
+    That there is such a tensor, where `axis` is left out.
+    """
+
+    tensor: str
+    """Our name; with `{layer}` in it, the option is a list, a number for each layer."""
+    axis: int | None = None
+    """The axis whose length it is."""
+    parts: int = 1
+    """The axis holds so many equal parts, each of that length."""
+    pixels: bool = False
+    """The axis holds the pixels of a patch of all channels, and the option is the patch's side."""
+
+
 class Source(Part):
     """A reference implementation."""
 
     cite: str
     options: dict[str, Any] = Field(default_factory=dict)
-    """What the builder needs beside widths, kernel, patch and norm."""
+    """What the builder needs beside its `source` and what the tensors show."""
+    ask: dict[str, str] = Field(default_factory=dict)
+    """Options that no tensor shows, and what each is: whoever imports weights must give them."""
     first_layer: int = 0
     tensors: tuple[Rule, ...] = ()
     """How its tensors are called here; the first rule that matches counts."""
@@ -137,6 +155,8 @@ class Certificate(Part):
     """How the sources train it."""
     recipes: tuple[Recipe, ...] = ()
     sources: dict[str, Source] = Field(default_factory=dict)
+    sizes: dict[str, Size] = Field(default_factory=dict)
+    """Options of the builder that tensors of ours show."""
     tiny: dict[str, Any] = Field(default_factory=dict)
     """Options with which the contract tests build the model small enough to train in a second."""
     variants: tuple[dict[str, Any], ...] = ()
@@ -190,8 +210,9 @@ def find_source(model: str, source: str) -> Source:
 
 
 def options_for(model: str, source: str) -> dict[str, Any]:
-    """The builder options that a reference implementation needs.
+    """The builder options that a reference implementation needs, its own name as `source` first.
 
     Widths, kernel, patch and norm are not among them: they are the checkpoint's, not the source's.
     """
-    return dict(find_source(model, source).options)
+    options = find_source(model, source).options
+    return {**({"source": source} if "source" in MODELS.get(model).options else {}), **options}

@@ -22,7 +22,7 @@ from benchbench.atomic import replacing
 from benchbench.clip import Clip
 from benchbench.errors import DataMissing, SchemaError
 from benchbench.predictor import Predictor
-from benchbench.registry import MODELS, build_model
+from benchbench.registry import build_model
 from benchbench.weights.certificate import find_source, options_for
 from benchbench.weights.reference import Loaded, load_reference, place
 from benchbench.weights.sizes import sizes_of
@@ -67,11 +67,11 @@ def _unpickled(path: Path) -> Any:
 def _read_arrays(path: Path) -> dict[str, Tensor]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in arrays.files}
+            content = {name: arrays[name] for name in arrays.files}
     except (ValueError, OSError, zipfile.BadZipFile) as error:
         raise DataMissing(f"{path}: not a file of numpy.savez, or it holds objects") from error
     return {
-        name: torch.from_numpy(array) for name, array in found.items() if array.dtype.kind == "f"
+        name: torch.from_numpy(array) for name, array in content.items() if array.dtype.kind == "f"
     }
 
 
@@ -180,17 +180,21 @@ def import_reference(
     options, else our defaults.
 
     Raises:
-        BenchError: the model, source, file or options are not known or do not fit.
+        BenchError: the model, source, file or options are not known or do not fit, or an option
+            that the tensors do not show is left out.
     """
-    wanted = options_for(model, source)
+    reference = find_source(model, source)
+    unknown = [f"{name}, {what}" for name, what in reference.ask.items() if name not in options]
+    if unknown:
+        raise SchemaError(
+            f"{source} into {model}: its tensors do not show {'; '.join(unknown)}; give each as "
+            "an option"
+        )
     state = read(path)
-    placed, _, _ = place(find_source(model, source), state)
-    shown = sizes_of({name: tensor for name, (_, tensor) in placed.items()}, channels=clip.channels)
-    known = MODELS.get(model).options
-    wanted |= {name: size for name, size in shown.items() if name in known}
-    predictor = build_model(model, clip, **{**wanted, **options})
+    shown = sizes_of(model, place(reference, state).tensors, channels=clip.channels)
+    predictor = build_model(model, clip, **{**options_for(model, source), **shown, **options})
     loaded = load_reference(predictor, source, state)
     assert predictor.built_as is not None
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    bound = predictor.built_as[1]
-    return Imported(model, bound, clip, source, digest, predictor.state_dict()), loaded
+    weights = predictor.state_dict()
+    return Imported(model, predictor.built_as.options, clip, source, digest, weights), loaded

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,8 @@ from torch import Tensor
 
 from benchbench.errors import SchemaError
 from benchbench.predictor import Predictor
-from benchbench.weights.certificate import Rule, Source, find_source
+from benchbench.registry import Built
+from benchbench.weights.certificate import Rule, Source, find_source, options_for
 from benchbench.weights.sizes import belongs_to, sizes_of
 
 # what the sources call the two tensors of a convolution or norm
@@ -33,9 +34,22 @@ class Loaded:
     """Options that fit the tensors but not the source: (the source's, this predictor's)."""
 
 
-def load_reference(
-    predictor: Predictor, source: str, state: Mapping[str, Any], *, model: str | None = None
-) -> Loaded:
+@dataclass(frozen=True)
+class Placement:
+    """A reference's tensors by our names."""
+
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    theirs: dict[str, str] = field(default_factory=dict)
+    """The reference's name of each."""
+    used: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Our names, by theirs."""
+    dead: dict[str, str] = field(default_factory=dict)
+    """Why, by the name of each tensor that the reference never uses."""
+    faults: list[str] = field(default_factory=list)
+    """What has no place."""
+
+
+def load_reference(predictor: Predictor, source: str, state: Mapping[str, Any]) -> Loaded:
     """Copies the tensors of a reference implementation into a predictor, all or none.
 
     Args:
@@ -43,73 +57,78 @@ def load_reference(
         source: as in `bench weights sources`.
         state: names to tensors or arrays, as in the reference's `state_dict`, or TensorFlow
             variables with kernels HWIO or DHWIO.
-        model: registered name; needed only for predictors that `build_model` did not make.
 
     Raises:
         UnknownName: the model does not know the source.
         SchemaError: something did not fit; the message lists all of it, and the options that the
             source needs.
     """
-    if model is None:
-        if predictor.built_as is None:
-            raise SchemaError("the predictor was not made by build_model; name its 'model'")
-        model = predictor.built_as[0]
-    found = find_source(model, source)
+    built = predictor.built_as
+    if built is None:
+        raise SchemaError("the predictor was not made by build_model; its sources are unknown")
+    rules = find_source(built.model, source)
     ours = dict(predictor.state_dict())
-    placed, loaded, faults = place(found, state)
-    absent = {
-        name for name in ours for rule in found.absent if re.fullmatch(rule.name, name)
-    } - placed.keys()
-    faults += [f"no tensor for '{name}'" for name in ours if name not in placed.keys() | absent]
-    for name, (theirs, tensor) in placed.items():
-        if name not in ours:
-            faults.append(f"no place for '{theirs}', '{name}' of ours")
-        elif tensor.shape != ours[name].shape:
-            faults.append(
-                f"'{theirs}' gives '{name}' the shape {_shape(tensor)}, not {_shape(ours[name])}"
-            )
-    differs = _differences(found, predictor)
+    placement = place(rules, state)
+    differs = {
+        name: (value, built.options[name])
+        for name, value in options_for(built.model, source).items()
+        if built.options[name] != value
+    }
+    where = f"{source} into {built.model}"
+    faults = [*placement.faults, *_misfits(rules, placement, ours)]
     if faults:
-        count = f"{len(faults)} tensors do not fit, and nothing was loaded"
-        hint = _hint(predictor, state, placed, differs)
-        raise SchemaError("\n  ".join([f"{source} into {model}: {count}; {hint}", *faults]))
-    predictor.load_state_dict({**ours, **{name: tensor for name, (_, tensor) in placed.items()}})
-    for name, (wanted, given) in differs.items():
+        hint = _hint(built, source, state, placement, differs)
+        what = f"{len(faults)} tensors do not fit, and nothing was loaded; {hint}"
+        raise SchemaError("\n  ".join([f"{where}: {what}", *faults]))
+    predictor.load_state_dict({**ours, **placement.tensors})
+    for name, (theirs, mine) in differs.items():
         logging.getLogger(__name__).warning(
-            "%s into %s: the source has %s=%r, the predictor %r", source, model, name, wanted, given
+            "%s: the source has %s=%r, the predictor %r", where, name, theirs, mine
         )
-    return Loaded(loaded.used, loaded.dead, differs)
+    return Loaded(placement.used, placement.dead, differs)
 
 
-def place(
-    source: Source, state: Mapping[str, Any]
-) -> tuple[dict[str, tuple[str, Tensor]], Loaded, list[str]]:
-    """A reference's tensors by our names, beside their own; what was used; what fits no rule."""
-    placed: dict[str, tuple[str, Tensor]] = {}
-    loaded = Loaded({}, {}, {})
-    faults = []
+def place(source: Source, state: Mapping[str, Any]) -> Placement:
+    """A reference's tensors by our names."""
+    placement = Placement()
     for name, value in state.items():
         plain = name.removesuffix(":0")
         dead = next((rule for rule in source.dead if re.fullmatch(rule.name, plain)), None)
         if dead is not None:
-            loaded.dead[name] = dead.why
+            placement.dead[name] = dead.why
             continue
         hits = ((rule, re.fullmatch(rule.name, plain)) for rule in source.tensors)
         rule, match = next(((rule, match) for rule, match in hits if match), (None, None))
         if rule is None or match is None:
-            faults.append(f"no rule for '{name}'")
+            placement.faults.append(f"no rule for '{name}'")
             continue
         try:
             pieces = _convert(rule, match, value, source.first_layer)
         except ValueError as error:
-            faults.append(f"'{name}': {error}")
+            placement.faults.append(f"'{name}': {error}")
             continue
         for ours, tensor in pieces.items():
-            if ours in placed:
-                faults.append(f"'{name}' and '{placed[ours][0]}' both give '{ours}'")
-            placed[ours] = (name, tensor)
-        loaded.used[name] = tuple(pieces)
-    return placed, loaded, faults
+            if ours in placement.tensors:
+                other = placement.theirs[ours]
+                placement.faults.append(f"'{name}' and '{other}' both give '{ours}'")
+            placement.tensors[ours], placement.theirs[ours] = tensor, name
+        placement.used[name] = tuple(pieces)
+    return placement
+
+
+def _misfits(source: Source, placement: Placement, ours: Mapping[str, Tensor]) -> Iterator[str]:
+    """What of ours gets no tensor, and what gets one of another shape or has no place."""
+    for name in ours:
+        absent = any(re.fullmatch(rule.name, name) for rule in source.absent)
+        if name not in placement.tensors and not absent:
+            yield f"no tensor for '{name}'"
+    for name, tensor in placement.tensors.items():
+        theirs = placement.theirs[name]
+        if name not in ours:
+            yield f"no place for '{theirs}', '{name}' of ours"
+        elif tensor.shape != ours[name].shape:
+            shapes = f"{_shape(tensor)}, not {_shape(ours[name])}"
+            yield f"'{theirs}' gives '{name}' the shape {shapes}"
 
 
 def _convert(rule: Rule, match: re.Match[str], value: Any, first_layer: int) -> dict[str, Tensor]:
@@ -148,34 +167,24 @@ def _parts(tensor: Tensor, count: int) -> Sequence[Tensor]:
     return tensor.chunk(count) if count > 1 else (tensor,)
 
 
-def _differences(source: Source, predictor: Predictor) -> dict[str, tuple[Any, Any]]:
-    if predictor.built_as is None:
-        return {}
-    built = predictor.built_as[1]
-    return {
-        name: (wanted, built[name])
-        for name, wanted in source.options.items()
-        if built[name] != wanted
-    }
-
-
 def _hint(
-    predictor: Predictor,
+    built: Built,
+    source: str,
     state: Mapping[str, Any],
-    placed: Mapping[str, tuple[str, Tensor]],
+    placement: Placement,
     differs: Mapping[str, tuple[Any, Any]],
 ) -> str:
-    """What would be right: another source, or other options."""
-    if not placed:
-        others = belongs_to(state)
+    """What would be right: other options, or another source."""
+    others = [other for other in belongs_to(state) if other != f"'{source}' of {built.model}"]
+    if not placement.tensors:
         return f"its names are those of {' or '.join(others)}" if others else "another file"
-    needed = {name: wanted for name, (wanted, _) in differs.items()}
-    built = predictor.built_as[1] if predictor.built_as else {}
-    sizes = sizes_of({name: tensor for name, (_, tensor) in placed.items()})
-    needed |= {name: size for name, size in sizes.items() if built.get(name, size) != size}
+    needed = {name: theirs for name, (theirs, _) in differs.items()}
+    sizes = sizes_of(built.model, placement.tensors)
+    needed |= {name: size for name, size in sizes.items() if built.options.get(name) != size}
     if needed:
         return f"build it with {_written(needed)}"
-    return "the patch or the frames of the file are others, or it is not whole"
+    hint = "the patch or the frames of the file are others, or it is not whole"
+    return f"{hint}, or it is of {' or '.join(others)}" if others else hint
 
 
 def _written(options: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Mapping
@@ -10,57 +11,55 @@ from typing import Any
 from torch import Tensor
 
 from benchbench.registry import MODELS
-from benchbench.weights.certificate import Source, sources
-
-# the convolution of h, or of x and h together, in our recurrent cells
-_OF_H = re.compile(r"stack\.cells\.(\d+)\.(?:cell\.|step\.)*(of_h|of_xh)\.(0|1|conv|norm)\.weight")
+from benchbench.weights.certificate import Size, Source, certificate, sources
 
 
-def sizes_of(placed: Mapping[str, Tensor], *, channels: int | None = None) -> dict[str, Any]:
-    """Options of the recurrent models, as far as tensors by our names show them.
+def sizes_of(
+    model: str, placed: Mapping[str, Tensor], *, channels: int | None = None
+) -> dict[str, Any]:
+    """Options of the builder, as far as tensors by our names show them.
 
     Args:
         placed: our names to tensors.
-        channels: of the frames; without it the patch stays unknown.
+        channels: of the frames; without it the side of a patch stays unknown.
     """
-    widths: dict[int, int] = {}
-    found: dict[str, Any] = {}
-    for name, tensor in placed.items():
-        match = _OF_H.fullmatch(name)
-        if match is None:
-            continue
-        layer, of, part = match.groups()
-        if part in ("1", "norm"):
-            found.update({"norm": True} if of == "of_h" else {})
-            continue
-        widths[int(layer)] = tensor.shape[1] if of == "of_h" else tensor.shape[0] // 4
-        found.setdefault("kernel", tensor.shape[-1])
-        if of == "of_h":
-            found.setdefault("norm", False)
-    if widths:
-        found["hidden"] = [widths[layer] for layer in sorted(widths)]
-        found["cell_conv"] = "stack.cells.0.of_c.0.weight" in placed
-    query = placed.get("stack.cells.0.memory.query.weight")
-    if query is not None:
-        found["attention"] = query.shape[0]
-    head = placed.get("stack.head.weight")
-    if head is not None and channels and head.shape[0] % channels == 0:
-        patch = math.isqrt(head.shape[0] // channels)
-        if patch**2 * channels == head.shape[0]:
-            found["patch"] = patch
-    return found
+    known = certificate(model)
+    sizes = known.sizes if known else {}
+    shown = {
+        option: value
+        for option, size in sizes.items()
+        if size.axis is not None and (value := _length(size, placed, channels)) is not None
+    }
+    flags = {option: size.tensor in placed for option, size in sizes.items() if size.axis is None}
+    return {**shown, **flags} if shown else {}
+
+
+def _length(size: Size, placed: Mapping[str, Tensor], channels: int | None) -> Any:
+    """The length of a tensor's axis, or those of all layers; None where it is not shown."""
+    assert size.axis is not None
+    if "{layer}" in size.tensor:
+        names = (size.tensor.format(layer=layer) for layer in itertools.count())
+        layers = itertools.takewhile(lambda name: name in placed, names)
+        return [placed[name].shape[size.axis] // size.parts for name in layers] or None
+    if size.tensor not in placed:
+        return None
+    length = placed[size.tensor].shape[size.axis] // size.parts
+    if not size.pixels:
+        return length
+    side = math.isqrt(length // channels) if channels else 0
+    return side if channels and side**2 * channels == length else None
 
 
 def belongs_to(names: Mapping[str, Any]) -> list[str]:
     """Sources whose rules know every one of the names, as `'source' of model`."""
 
-    def known(source: Source) -> bool:
-        rules = [rule.name for rule in source.tensors] + [rule.name for rule in source.dead]
+    def fits(source: Source) -> bool:
+        rules = [*(rule.name for rule in source.tensors), *(rule.name for rule in source.dead)]
         return all(any(re.fullmatch(rule, name) for rule in rules) for name in names)
 
     return [
         f"'{name}' of {model}"
         for model in MODELS.names()
         for name, source in sources(model).items()
-        if known(source)
+        if fits(source)
     ]

@@ -75,7 +75,7 @@ def test_the_sources_are_listed_and_the_refused_with_the_reason() -> None:
     assert "thuml/predrnn-pytorch at 49d3b0f" in out
     assert "refused: its network is not autoregressive" in out
     only = bench("weights", "sources", "mim")
-    assert "first=thuml" in only
+    assert "source=openstl" in only
     assert "thuml/predrnn-pytorch" not in only
     assert "no source is known" in bench("weights", "sources", "persistence")
 
@@ -96,7 +96,7 @@ def test_a_checkpoint_is_imported(tmp_path: Path) -> None:
     torch.save(state, theirs)
     out = bench(
         "weights", "import", "predrnn", str(theirs), "--from", "thuml", "--out", str(ours),
-        "--clip", "2,16,16,3,4", "-o", "forget_bias=1.0",
+        "--clip", "2,16,16,3,4", "-o", "source=thuml",
     )  # fmt: skip
     assert "6 tensors of thuml are now predrnn's" in out
     told = "hidden: [4], patch: 2, norm: false"

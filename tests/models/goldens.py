@@ -35,7 +35,7 @@ from torch import Tensor, nn
 from benchbench.clip import Clip
 from benchbench.predictor import Criterion, Predictor
 from benchbench.registry import MODELS, build_model
-from benchbench.weights.certificate import Recording, Source, sources
+from benchbench.weights.certificate import Recording, Source, options_for, sources
 from benchbench.weights.reference import Loaded, load_reference, place
 
 HERE = Path(__file__).parents[1] / "goldens" / "models"
@@ -129,8 +129,8 @@ class Golden:
         if "norm" in found:
             found["norm"] = bool(found["norm"])
         takes = MODELS.get(self.model).options
-        known = {name: value for name, value in found.items() if name in takes}
-        return {**find(self.model, self.source).options, **known, **self.recording.options}
+        sizes = {name: value for name, value in found.items() if name in takes}
+        return {**options_for(self.model, self.source), **sizes, **self.recording.options}
 
     def build(self, clip: Clip | None = None, **options: Any) -> tuple[Predictor, Loaded]:
         """Our model in float64 and in eval mode, the recorded parameters loaded.
@@ -146,11 +146,10 @@ class Golden:
     def fill(self, module: nn.Module, theirs: str, ours: str) -> None:
         """Loads the parameters of one module, `theirs`* in the whole network, `ours`* in ours."""
         state = {theirs + name: value for name, value in self.under("param/").items()}
-        placed, _, faults = place(find(self.model, self.source), state)
-        assert not faults
-        module.double().load_state_dict(
-            {name.removeprefix(ours): tensor for name, (_, tensor) in placed.items()}
-        )
+        placement = place(find(self.model, self.source), state)
+        assert not placement.faults
+        tensors = placement.tensors.items()
+        module.double().load_state_dict({name.removeprefix(ours): t for name, t in tensors})
 
     def check(self, ours: Tensor, recorded: str | Tensor, *, atol: float | None = None) -> None:
         """Asserts that an output is the recorded one, within the tolerance or within `atol`."""

@@ -9,14 +9,10 @@ import torch
 from torch import nn
 
 from benchbench.clip import Clip
-from benchbench.models._blocks import ContextEmbedding, Conv, SpatiotemporalExpression, wrap
+from benchbench.models._blocks import Blocks, ContextEmbedding, SpatiotemporalExpression
+from benchbench.models._layers import Conv
 from benchbench.models.convlstm import ConvLSTMCell
-from benchbench.models.sa_convlstm import (
-    FusedConvLSTMCell,
-    SelfAttentionCell,
-    SelfAttentionMemory,
-    memory_widths,
-)
+from benchbench.models.sa_convlstm import SelfAttentionCell, cell_of
 from benchbench.recurrent import Recurrent, State
 
 from .goldens import Golden, goldens
@@ -28,13 +24,8 @@ def side(golden: Golden) -> tuple[int, int]:
 
 def context_embedding(golden: Golden, steps: int) -> ContextEmbedding:
     config = golden.config
-    block = ContextEmbedding(
-        config["input_size"],
-        config["hidden"],
-        kernel=config["filter_size"],
-        size=side(golden),
-        steps=10,
-    )
+    conv = Conv(config["filter_size"], side(golden))
+    block = ContextEmbedding(config["input_size"], config["hidden"], conv, steps=10)
     golden.fill(block, "lstm.0.", "stack.cells.0.before.")
     block.steps = steps
     return block
@@ -71,15 +62,9 @@ def test_spatiotemporal_expression_equals_the_recorded(golden: Golden) -> None:
 def test_the_cms_lstm_cell_equals_the_recorded_step(golden: Golden) -> None:
     config = golden.config
     inputs, hidden, kernel = config["input_size"], config["hidden"], config["filter_size"]
-    cell = wrap(
-        ConvLSTMCell(inputs, hidden, Conv(kernel, side(golden)), forget_bias=1.0, norm_cell=True),
-        ["ce", "se"],
-        inputs=inputs,
-        kernel=kernel,
-        size=side(golden),
-        se_scales=config["scales"],
-        ce_steps=config["ce_iterations"],
-    )
+    scales, steps = config["scales"], config["ce_iterations"]
+    host = ConvLSTMCell(inputs, hidden, Conv(kernel, side(golden)), forget_bias=1, norm_cell=True)
+    cell = Blocks(["ce", "se"], kernel, side(golden), scales, steps)(host)
     assert isinstance(cell, nn.Module)
     golden.fill(cell, "lstm.0.", "stack.cells.0.")
     state = cell(golden["x"], State(golden["h"], golden["c"], golden["h"]))
@@ -87,15 +72,12 @@ def test_the_cms_lstm_cell_equals_the_recorded_step(golden: Golden) -> None:
     golden.check(state.c, "c_next")
 
 
-def self_attention_cell(golden: Golden, *, scaled: bool) -> SelfAttentionCell:
+def self_attention_cell(golden: Golden, *, scaled: bool | None = None) -> SelfAttentionCell:
     source: Any = golden.source
     config = golden.config
-    hidden, kernel = config["hidden"], config["kernel"]
     attention = config.get("d_attn", config.get("att_hidden"))
-    norm = source == "caicandong"
-    step = FusedConvLSTMCell(config["input_dim"], hidden, kernel=kernel, forget_bias=0.0, norm=norm)
-    widths = memory_widths(source, hidden, attention, kernel)
-    cell = SelfAttentionCell(step, SelfAttentionMemory(hidden, widths, scaled=scaled))
+    conv = Conv(config["kernel"], side(golden))
+    cell = cell_of(source, config["input_dim"], config["hidden"], conv, attention, scaled)
     theirs = "layers.0." if source == "jerrywn121" else "cell_list.0."
     golden.fill(cell, theirs, "stack.cells.0.")
     return cell
@@ -103,7 +85,7 @@ def self_attention_cell(golden: Golden, *, scaled: bool) -> SelfAttentionCell:
 
 @goldens("sam_h", model="sa_convlstm")
 def test_the_self_attention_cells_equal_the_recorded_step(golden: Golden) -> None:
-    cell = self_attention_cell(golden, scaled=golden.source == "jerrywn121")
+    cell = self_attention_cell(golden)
     h, m = cell.memory(golden["h"], golden["m"])
     golden.check(h, "sam_h")
     golden.check(m, "sam_m")

@@ -10,7 +10,7 @@ import torch
 from benchbench.clip import Clip
 from benchbench.predictor import Predictor
 from benchbench.registry import MODELS, build_model
-from benchbench.weights.certificate import Count, certificate
+from benchbench.weights.certificate import Count, certificate, options_for
 
 CERTIFIED = [
     (name, count)
@@ -54,13 +54,13 @@ def test_cms_lstm_has_the_published_size_with_its_unused_scalars() -> None:
 
 
 def test_predrnn_pp_has_the_published_size_without_the_convolved_cell() -> None:
-    assert parameters("predrnn_pp", cell_conv=False) == 13_236_880
+    assert parameters("predrnn_pp", source="predrnn-pp-2018") == 13_236_880
 
 
 def test_the_published_sizes_of_predrnn_and_e3d_lstm_count_adams_moments() -> None:
-    taxibj = parameters("predrnn", (2, 32, 32), variant="tf2018", patch=2)
+    taxibj = parameters("predrnn", (2, 32, 32), source="predrnn-pp", patch=2)
     assert 3 * taxibj + 1 == 13_798_681
-    assert 3 * parameters("predrnn", variant="tf2018") + 1 == 13_953_841
+    assert 3 * parameters("predrnn", source="predrnn-pp") + 1 == 13_953_841
     assert 3 * parameters("e3d_lstm") + 1 == 38_696_497
 
 
@@ -85,10 +85,8 @@ def openstl_dead(model: str, width: int, kernel: int, norm: bool) -> int:
 @pytest.mark.parametrize("model", OPENSTL)
 @pytest.mark.parametrize("column", range(5))
 def test_openstls_sizes_are_ours_and_what_it_never_uses(model: str, column: int) -> None:
-    known = certificate(model)
-    assert known is not None
     width, kernel, norm = SETTINGS[column]
-    options = {**known.sources["openstl"].options, "norm": norm, "kernel": kernel}
-    total = parameters(model, hidden=[width] * 4, **options)
+    options = options_for(model, "openstl")
+    total = parameters(model, hidden=[width] * 4, kernel=kernel, norm=norm, **options)
     total += openstl_dead(model, width, kernel, norm)
     assert round(total / 1e6, 3) == OPENSTL[model][column]

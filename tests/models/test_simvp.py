@@ -12,7 +12,7 @@ from torch import Tensor
 
 from benchbench.clip import Clip
 from benchbench.errors import Unfit
-from benchbench.models._blocks import DropPath
+from benchbench.models._layers import DropPath
 from benchbench.models.simvp import SimVP
 from benchbench.models.tau import divergence
 from benchbench.predictor import Progress

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchbench.clip import Clip
 from benchbench.errors import Unfit
-from benchbench.models._blocks import DropPath
+from benchbench.models._layers import DropPath
 from benchbench.models._swin import PatchExpanding, PatchMerging, SwinBlock
 from benchbench.predictor import Progress
 from benchbench.recurrent import Recurrent
