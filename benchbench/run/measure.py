@@ -56,7 +56,7 @@ class Estimate:
         return float(training + self.test_seconds) / 3600
 
     def warnings(self) -> list[str]:
-        """What of the suite's `slurm` will not do."""
+        """What the run needs and the suite's `slurm` does not grant, in words."""
         slurm, warnings = self.run.slurm, []
         if slurm.timeout_min is not None:
             jobs = self.hours * 60 / slurm.timeout_min

@@ -26,7 +26,7 @@ GROUP = 1024
 
 
 class Rows:
-    """Takes the scores of sequences in order; holds at most one group of them."""
+    """The rows of one protocol: written and pooled while sequences come, a group held at most."""
 
     def __init__(self, protocol: Protocol, horizon: int, path: Path) -> None:
         self.protocol = protocol
@@ -45,15 +45,15 @@ class Rows:
         self.infinite = {metric.name: 0 for metric in protocol.metrics}
         self._ids: list[str] = []
         # Allocated once: small arrays kept from every batch would tear the heap to pieces.
-        self._held: dict[str, npt.NDArray[np.float64]] = {
-            metric.name: np.empty((GROUP, horizon)) for metric in protocol.metrics
+        self._group: dict[Metric, npt.NDArray[np.float64]] = {
+            metric: np.empty((GROUP, horizon)) for metric in protocol.metrics
         }
 
     def add(self, ids: Sequence[str], numbers: Numbers) -> None:
         """Appends sequences: their ids and (B, T) numbers of every statistic."""
         for b, name in enumerate(ids):
-            for metric in self.protocol.metrics:
-                self._held[metric.name][len(self._ids)] = numbers[metric.statistic][b]
+            for metric, values in self._group.items():
+                values[len(self._ids)] = numbers[metric.statistic][b]
             self._ids.append(name)
             if len(self._ids) == GROUP:
                 self._flush()
@@ -69,8 +69,8 @@ class Rows:
             pa.DictionaryArray.from_arrays(places, pa.array(self._ids, pa.string())),
             pa.array(np.tile(np.arange(self.horizon, dtype=np.int32), count)),
         ]
-        for metric in self.protocol.metrics:
-            values = self._held[metric.name][:count]
+        for metric, group in self._group.items():
+            values = group[:count]
             columns.append(pa.array(values.reshape(-1)))
             self.sums[metric.name] += metric.fold(values).sum(0)
             self.infinite[metric.name] += int(np.isinf(values).sum())

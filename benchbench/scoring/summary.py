@@ -97,7 +97,7 @@ def read_summaries(folder: Path) -> dict[str, Summary]:
     Raises:
         SchemaError: a file is not a summary.
     """
-    summaries = [read_summary(path) for path in folder.glob("*.json")]
+    summaries = [read_summary(path) for path in sorted(folder.glob("*.json"))]
     summaries.sort(key=lambda summary: (summary.protocol, summary.version))
     return {summary.protocol: summary for summary in summaries}
 
@@ -112,10 +112,10 @@ def read_summary(path: Path) -> Summary:
         data = json.loads(path.read_text(encoding="utf-8"))
         scores = {name: _score(values) for name, values in data.pop("scores").items()}
         headline = tuple(data.pop("headline"))
-        low_high = data.pop("span", (0.0, 1.0))
-        span = None if low_high is None else (float(low_high[0]), float(low_high[1]))
+        ends = data.pop("span")
+        span = None if ends is None else (float(ends[0]), float(ends[1]))
         return Summary(**data, scores=scores, headline=headline, span=span)
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise SchemaError(
             f"{path}: not a summary of scores ({type(error).__name__}: {error}); "
             "remove it and score the run again"

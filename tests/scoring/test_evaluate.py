@@ -239,8 +239,19 @@ def test_half_precision_predictions_are_scored_in_full(tmp_path: Path) -> None:
     assert 0 < found["benchbench"].scores["mse"].value < CLIP.channels * 120
 
 
-def test_a_file_that_is_no_summary_is_named(tmp_path: Path) -> None:
-    (tmp_path / "openstl-v1.json").write_text('{"protocol": "openstl"}')
-    with pytest.raises(SchemaError, match=r"openstl-v1\.json: not a summary"):
-        read_summaries(tmp_path)
+def test_a_file_that_is_no_summary_is_named(folder: Path, tmp_path: Path) -> None:
+    path, whole = tmp_path / "openstl-v1.json", (folder / "openstl-v1.json").read_text()
+    for text in (
+        "",
+        "[]",
+        '{"protocol": "openstl"}',
+        whole[:-9],
+        whole.replace('"by_frame": [', '"by_frame": ["x",'),
+        whole.replace('"headline"', '"headlines"'),
+    ):
+        path.write_text(text)
+        with pytest.raises(SchemaError, match=r"openstl-v1\.json: not a summary.*score the run"):
+            read_summaries(tmp_path)
+    path.write_text(whole)
+    assert read_summaries(tmp_path) == {"openstl": read_summaries(folder)["openstl"]}
     assert read_summaries(tmp_path / "none") == {}
