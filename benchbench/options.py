@@ -35,6 +35,7 @@ _EXPECTED = {
     "is_instance_of": "a list",
     "dict_type": "a mapping",
     "model_type": "a mapping",
+    "dataclass_type": "a mapping",
     "none_required": "nothing",
     "literal_error": "one of {expected}",
     "greater_than_equal": "at least {ge}",

@@ -59,7 +59,7 @@ class Progress:
     """Training iterations in all."""
     steps_per_epoch: int = 1
     generator: torch.Generator = field(default_factory=lambda: torch.Generator().manual_seed(0))
-    sampling: Sampling = field(default_factory=Sampling)
+    sampling: Sampling = field(default_factory=lambda: Sampling("none"))
     criterion: Criterion = field(default_factory=Criterion)
     truth: Tensor | None = None
     """A mask to use instead of a drawn one, (B, horizon - 1) for the inputs after the context or

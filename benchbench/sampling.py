@@ -7,14 +7,17 @@ the true frame is fed and 0 where the predictor's own last output is. Input 0 is
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import torch
-from torch import Tensor
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Sampling:
     """How true frames give way to the predictor's own in training.
 
@@ -29,10 +32,13 @@ class Sampling:
     then falls linearly to 0 between `until / 2` and `until`.
     """
 
-    kind: Literal["none", "scheduled", "reverse"] = "none"
-    until: int = 50_000
-    start: float = 1.0
-    alpha: float = 2_500.0
+    kind: Literal["none", "scheduled", "reverse"]
+    until: Annotated[int, Field(strict=True, ge=1, lt=2**31)] = 50_000
+    """Step from which no true frame after the context is fed."""
+    start: Annotated[float, Field(strict=True, ge=0, le=1)] = 1.0
+    """Probability at step 0, `scheduled` only."""
+    alpha: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)] = 2_500.0
+    """Time constant of the rise inside the context, `reverse` only."""
 
     def probabilities(self, step: int) -> tuple[float, float]:
         """Probability of feeding a true frame (inside the context, after it) at a step."""
@@ -52,6 +58,8 @@ class Sampling:
         self, step: int, batch: int, context: int, horizon: int, generator: torch.Generator
     ) -> Tensor:
         """(batch, context + horizon - 1) of 0. and 1., on the CPU; a draw an input and sequence."""
+        import torch
+
         inside, after = self.probabilities(step)
         chance = torch.full((context + horizon - 1,), after)
         chance[:context] = inside

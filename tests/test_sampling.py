@@ -15,7 +15,7 @@ def draw(sampling: Sampling, step: int, batch: int = 2000) -> torch.Tensor:
 
 
 def test_without_sampling_the_context_is_true_and_nothing_after_it() -> None:
-    mask = draw(Sampling(), 0, batch=2)
+    mask = draw(Sampling("none"), 0, batch=2)
     assert mask.tolist() == [[1, 1, 1, 0, 0, 0]] * 2
 
 

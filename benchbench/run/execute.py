@@ -60,7 +60,7 @@ def execute(job: Job, device: torch.device, watch: Watch, stop: Stop = lambda: F
 
 def seed(spec: RunSpec) -> None:
     """Seeds torch's generators, and chooses its kernels."""
-    deterministic = spec.train is None or bool(spec.train["deterministic"])
+    deterministic = spec.train is None or spec.train.deterministic
     torch.manual_seed(spec.seed)
     torch.use_deterministic_algorithms(deterministic, warn_only=True)
     torch.backends.cudnn.benchmark = not deterministic
@@ -124,7 +124,7 @@ def describe(job: Job, subject: Subject, tested: Weights, test_seconds: float) -
         spec=spec.to_dict(),
         key=spec.key,
         parameters=sum(p.numel() for p in parameters if p.requires_grad),
-        steps=spec.train["steps"] if spec.train else 0,
+        steps=spec.train.steps if spec.train else 0,
         tested_step=tested.step,
         validation_mse=tested.validation_mse,
         train_seconds=tested.train_seconds,

@@ -12,7 +12,6 @@ from benchbench.predictor import Predictor
 from benchbench.scoring.evaluate import mean
 from benchbench.scoring.protocol import mse
 from benchbench.scoring.stream import Stream, predicted
-from benchbench.suite.schema import Train
 from benchbench.suite.spec import RunSpec
 from benchbench.training.trainer import Trainer
 
@@ -42,9 +41,9 @@ class Subject:
 
     def trainer(self) -> Trainer:
         """A fresh trainer of the predictor."""
+        assert self.spec.train is not None
         split, clip = self.dataset.split("train"), self.dataset.clip
-        train = Train.model_validate(self.spec.train)
-        return Trainer(self.predictor, split, clip, train, self.spec.seed)
+        return Trainer(self.predictor, split, clip, self.spec.train, self.spec.seed)
 
     def validate(self) -> float:
         """The validation MSE of the predictor as it stands."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchbench.errors import nearest
-from benchbench.options import plain
 from benchbench.suite.document import Document, Where, read
 from benchbench.suite.faults import Faults
 from benchbench.suite.lookup import (
@@ -146,7 +145,7 @@ def _spec(
         dataset=dataset.name,
         dataset_version=dataset.entry.version,
         dataset_options=dataset.options,
-        train=plain(train.model_dump()) if train else None,
+        train=train,
         seed=seed if model.trains else 0,
         test_batch=suite.test_batch,
         weights=model.weights_sha256,

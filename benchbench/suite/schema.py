@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from benchbench.options import Count
+from benchbench.sampling import Sampling
 from benchbench.suite.resources import Request, Shares
 from benchbench.suite.section import Many, Section, named
 
@@ -19,29 +20,8 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Momentum = Annotated[float, Field(ge=0, lt=1)]
 
 
-class SamplingSettings(Section):
-    """Scheduled sampling, see `benchbench.sampling.Sampling`; a bare name gives the defaults."""
-
-    kind: Literal["none", "scheduled", "reverse"]
-    until: Count = 50_000
-    """Step from which no true frame after the context is fed."""
-    start: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """Probability at step 0, `scheduled` only."""
-    alpha: Positive = 2_500.0
-    """Time constant of the rise inside the context, `reverse` only."""
-
-
-class LossSettings(Section):
-    """Weights of the squared and the absolute error; `mse` and `l1+mse` are short for ones."""
-
-    mse: NotNegative = 0.0
-    l1: NotNegative = 0.0
-
-    @model_validator(mode="after")
-    def _is_not_nothing(self) -> LossSettings:
-        if not self.mse and not self.l1:
-            raise ValueError("a weight above 0 for mse or l1")
-        return self
+LOSSES = {"mse": {"mse": 1.0}, "l1": {"l1": 1.0}, "l1+mse": {"mse": 1.0, "l1": 1.0}}
+"""Names that are short for weights of the squared and the absolute error."""
 
 
 def _sampling(value: Any) -> Any:
@@ -49,12 +29,13 @@ def _sampling(value: Any) -> Any:
 
 
 def _loss(value: Any) -> Any:
-    short = {"mse": {"mse": 1.0}, "l1+mse": {"mse": 1.0, "l1": 1.0}, "l1": {"l1": 1.0}}
-    if isinstance(value, str):
-        if value not in short:
-            raise ValueError(f"one of {', '.join(short)}, or a mapping of weights")
-        return short[value]
-    return value
+    """Both weights, 0 where there is none."""
+    weights = LOSSES.get(value) if isinstance(value, str) else value
+    if not isinstance(weights, dict) or not weights.keys() <= {"mse", "l1"}:
+        raise ValueError(f"one of {', '.join(LOSSES)}, or a mapping of weights for mse and l1")
+    if not any(weights.values()):
+        raise ValueError("a weight above 0 for mse or l1")
+    return {"mse": 0.0, "l1": 0.0, **weights}
 
 
 class Train(Section):
@@ -79,13 +60,11 @@ class Train(Section):
     """Iterations over which the learning rate first rises linearly from 1 % of `lr`."""
     schedule_every: Count = 1
     """Iterations between two moves of the schedule; CMS-LSTM moves it every 200."""
-    loss: Annotated[LossSettings, BeforeValidator(_loss)] = LossSettings(mse=1.0)
+    loss: Annotated[dict[str, NotNegative], BeforeValidator(_loss)] = _loss("mse")
     """`mse`, `l1`, `l1+mse`, or weights such as `{mse: 0.5, l1: 1.0}`."""
     reduction: Literal["mean", "sum"] = "mean"
     """Whether the loss is averaged or summed over batch, frames, channels and pixels."""
-    sampling: Annotated[SamplingSettings, BeforeValidator(_sampling)] = SamplingSettings(
-        kind="none"
-    )
+    sampling: Annotated[Sampling, BeforeValidator(_sampling)] = Sampling("none")
     """`none`, `scheduled`, `reverse`, or a mapping with its parameters."""
     reverse_clip: bool = False
     """A second optimiser step on every batch, played backwards, with the same random draws."""

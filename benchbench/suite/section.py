@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 
 from benchbench.errors import nearest
 from benchbench.options import complaint
@@ -62,24 +63,29 @@ def parse(
 def _text(section: type[Section], where: Where, item: Any) -> str:
     if item["type"] == "missing":
         return f"missing key '{where[-1]}'"
-    if item["type"] != "extra_forbidden":
+    if item["type"] not in ("extra_forbidden", "unexpected_keyword_argument"):
         return complaint([{**item, "loc": ()}])
     key = str(where[-1])
     hint = f"; {ELSEWHERE[key]}" if key in ELSEWHERE else nearest(key, _keys(section, where[:-1]))
     return f"unknown key '{key}'{hint}"
 
 
-def _keys(section: type[Section], where: Where) -> list[str]:
-    """The keys of the section at a place of another."""
+def _keys(section: type, where: Where) -> list[str]:
+    """The keys of the section, or pydantic's dataclass, at a place of another."""
     for part in where:
-        if isinstance(part, str) and part in section.model_fields:
-            section = _section_in(section.model_fields[part].annotation) or section
-    return list(section.model_fields)
+        if isinstance(part, str) and part in _fields(section):
+            section = _section_in(_fields(section)[part].annotation) or section
+    return list(_fields(section))
 
 
-def _section_in(annotation: Any) -> type[Section] | None:
+def _fields(section: type) -> dict[str, FieldInfo]:
+    fields: dict[str, FieldInfo] = getattr(section, "__pydantic_fields__", {})
+    return fields
+
+
+def _section_in(annotation: Any) -> type | None:
     """The section inside an annotation such as `list[Annotated[ModelEntry, …]]`."""
-    if isinstance(annotation, type) and issubclass(annotation, Section):
+    if isinstance(annotation, type) and _fields(annotation):
         return annotation
     sections = (_section_in(inner) for inner in typing.get_args(annotation))
     return next((section for section in sections if section is not None), None)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
+from pydantic import ValidationError
+
 from benchbench.errors import SchemaError
+from benchbench.suite.schema import Train
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,8 @@ class RunSpec:
     dataset: str
     dataset_version: int
     dataset_options: dict[str, Any]
-    train: dict[str, Any] | None
-    """Fields of `benchbench.suite.schema.Train`; None for a model that is not trained."""
+    train: Train | None
+    """None for a model that is not trained."""
     seed: int
     test_batch: int
     """Clips predicted at a time in validation and test; a network's last digits depend on it."""
@@ -36,14 +39,13 @@ class RunSpec:
     @functools.cached_property
     def key(self) -> str:
         """12 hex digits of the canonical JSON's SHA-256."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property
     def precision(self) -> str:
-        """Of forward passes."""
-        return self.train["precision"] if self.train else "fp32"
+        """Precision of forward passes, `fp32` or `bf16`."""
+        return self.train.precision if self.train else "fp32"
 
     @property
     def folder(self) -> str:
@@ -57,7 +59,8 @@ class RunSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as in `spec.yaml`."""
-        return asdict(self)
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**values, "train": self.train.model_dump(mode="json") if self.train else None}
 
     @classmethod
     def from_dict(cls, value: Any) -> RunSpec:
@@ -66,7 +69,11 @@ class RunSpec:
         Raises:
             SchemaError: the values are not those of a spec.
         """
-        known = {field.name for field in fields(cls)}
-        if not isinstance(value, dict) or set(value) != known:
-            raise SchemaError(f"not a run's spec; expected the keys {', '.join(sorted(known))}")
-        return cls(**value)
+        names = {field.name for field in fields(cls)}
+        if not isinstance(value, dict) or set(value) != names:
+            raise SchemaError(f"not a run's spec; expected the keys {', '.join(sorted(names))}")
+        try:
+            train = Train.model_validate(value["train"]) if value["train"] else None
+        except ValidationError as error:
+            raise SchemaError(f"not a run's spec; its train settings: {error}") from None
+        return cls(**{**value, "train": train})

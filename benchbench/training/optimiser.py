@@ -14,8 +14,6 @@ from torch.optim.lr_scheduler import (
     SequentialLR,
 )
 
-from benchbench.predictor import Criterion
-from benchbench.sampling import Sampling
 from benchbench.suite.schema import Train
 
 
@@ -47,14 +45,3 @@ def scheduler(optimizer: Optimizer, train: Train) -> LRScheduler:
         return main
     rise = LinearLR(optimizer, start_factor=0.01, total_iters=warmup)
     return SequentialLR(optimizer, [rise, main], milestones=[warmup])
-
-
-def criterion(train: Train) -> Criterion:
-    """The pixel loss."""
-    return Criterion(mse=train.loss.mse, l1=train.loss.l1, reduction=train.reduction)
-
-
-def sampling(train: Train) -> Sampling:
-    """The sampling of true frames."""
-    chosen = train.sampling
-    return Sampling(chosen.kind, until=chosen.until, start=chosen.start, alpha=chosen.alpha)

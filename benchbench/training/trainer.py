@@ -20,9 +20,9 @@ from benchbench.clip import Clip
 from benchbench.dataset import Split
 from benchbench.errors import RunFailed
 from benchbench.precision import autocast
-from benchbench.predictor import Predictor, Progress
+from benchbench.predictor import Criterion, Predictor, Progress
 from benchbench.suite.schema import Train
-from benchbench.training.optimiser import criterion, optimiser, sampling, scheduler
+from benchbench.training.optimiser import optimiser, scheduler
 from benchbench.training.order import Batches
 from benchbench.training.weights import Weights
 
@@ -52,8 +52,7 @@ class Trainer:
         self.device = next(predictor.parameters()).device
         self.optimizer = optimiser(predictor, train)
         self.scheduler = scheduler(self.optimizer, train)
-        self.sampling = sampling(train)
-        self.criterion = criterion(train)
+        self.criterion = Criterion(**train.loss, reduction=train.reduction)
         self.generator = torch.Generator().manual_seed(seed)
         self.steps_per_epoch = max(1, (split.length or ENDLESS_EPOCH) // train.batch)
         self.step = 0
@@ -122,7 +121,7 @@ class Trainer:
             steps=self.train.steps,
             steps_per_epoch=self.steps_per_epoch,
             generator=self.generator,
-            sampling=self.sampling,
+            sampling=self.train.sampling,
             criterion=self.criterion,
         )
         context, target = torch.split(frames, [self.clip.context, self.clip.horizon], dim=1)

@@ -14,6 +14,7 @@ from benchbench.clip import Clip
 from benchbench.errors import SchemaError
 from benchbench.registry import MODELS, Entry, build_model
 from benchbench.suite.plan import plan
+from benchbench.suite.schema import Train
 from benchbench.suite.spec import RunSpec
 from benchbench.weights import files
 
@@ -78,6 +79,12 @@ def test_all_faults_are_told_at_once_with_their_lines(write_suite: Write) -> Non
         ("seeds=[]", "seeds: expected a list of 1 or more, not []"),
         ("seeds=null", "seeds: expected a list, not None"),
         ("train.loss={mse: 0}", "a weight above 0 for mse or l1"),
+        ("train.loss={huber: 1}", "train.loss: expected one of mse, l1, l1+mse, or a mapping of"),
+        ("train.loss={l1: much}", "train.loss.l1: expected a number, not 'much'"),
+        ("train.sampling={until: 5}", "train.sampling.kind: missing key 'kind'"),
+        ("train.sampling={kind: none, untl: 5}", "unknown key 'untl'; did you mean 'until'?"),
+        ("train.sampling={kind: none, until: 0}", "train.sampling.until: expected at least 1"),
+        ("train.sampling=5", "train.sampling: expected a mapping, not 5"),
         ("train=null", "missing key 'train', and convlstm is trained"),
         ("models.1.train={lr: high}", "models.1.train.lr: expected a number, not 'high'"),
         ("models.1.grid={hidden: [[4], [8]]}", "'hidden' is in 'options' too; keep one"),
@@ -184,7 +191,7 @@ def test_a_models_training_wins_over_a_datasets_and_the_suites(write_suite: Writ
     overrides = ["datasets.0.train={lr: 0.5, batch: 3}", "models.1.train={lr: 0.25}"]
     train = plan(write_suite(), overrides).runs[1].spec.train
     assert train is not None
-    assert (train["lr"], train["batch"], train["steps"]) == (0.25, 3, 6)
+    assert (train.lr, train.batch, train.steps) == (0.25, 3, 6)
 
 
 def test_the_key_moves_with_the_numbers_and_with_nothing_else(write_suite: Write) -> None:
@@ -206,7 +213,8 @@ def test_the_key_moves_with_the_numbers_and_with_nothing_else(write_suite: Write
 
 
 def test_a_spec_survives_its_file() -> None:
-    spec = RunSpec("m", 1, {"hidden": [4]}, "d", 2, {}, {"lr": 1e-3}, 3, 16)
+    train = Train.model_validate({"steps": 2, "loss": "l1", "sampling": "reverse", "eps": 1e-16})
+    spec = RunSpec("m", 1, {"hidden": [4]}, "d", 2, {}, train, 3, 16)
     again = RunSpec.from_dict(yaml.safe_load(yaml.safe_dump(spec.to_dict())))
     assert again == spec
     assert again.key == spec.key

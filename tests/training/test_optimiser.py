@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchbench.suite.schema import Train
-from benchbench.training.optimiser import criterion, optimiser, scheduler
+from benchbench.training.optimiser import optimiser, scheduler
 
 
 def rates(**settings: Any) -> list[float]:
@@ -65,12 +65,3 @@ def test_adamw_decays_weights_and_adam_takes_settings() -> None:
         assert type(made) is kind
         group = made.param_groups[0]
         assert (group["betas"], group["eps"], group["weight_decay"]) == ((0.5, 0.99), 1e-6, 0.01)
-
-
-def test_losses_are_the_named_weights_and_reduction() -> None:
-    train = Train.model_validate({"steps": 1, "loss": {"mse": 0.5, "l1": 2.0}, "reduction": "sum"})
-    terms = criterion(train)(torch.tensor([1.0, 3.0]), torch.tensor([0.0, 1.0]))
-    assert {name: term.item() for name, term in terms.items()} == {"mse": 2.5, "l1": 6.0}
-    short = criterion(Train.model_validate({"steps": 1, "loss": "l1+mse"}))
-    terms = short(torch.tensor([1.0, 3.0]), torch.tensor([0.0, 1.0]))
-    assert {name: term.item() for name, term in terms.items()} == {"mse": 2.5, "l1": 1.5}

@@ -183,6 +183,22 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(tmp_path: Pa
     assert state["step"] == 4
 
 
+@pytest.mark.parametrize(
+    ("settings", "terms"),
+    [
+        ({"loss": {"mse": 0.5, "l1": 2.0}, "reduction": "sum"}, {"mse": 2.5, "l1": 6.0}),
+        ({"loss": "l1+mse"}, {"mse": 2.5, "l1": 1.5}),
+        ({"loss": {"l1": 1.0}}, {"l1": 1.5}),
+        ({}, {"mse": 2.5}),
+    ],
+)
+def test_the_loss_has_the_weights_and_the_reduction_of_the_suite(
+    settings: dict[str, Any], terms: dict[str, float]
+) -> None:
+    losses = make(**settings).criterion(torch.tensor([1.0, 3.0]), torch.tensor([0.0, 1.0]))
+    assert {name: term.item() for name, term in losses.items()} == terms
+
+
 def test_gradients_are_clipped_to_the_norm_asked() -> None:
     made = make(clip_norm=1e-3)
     made.update(clip_at(0)[None])
