@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
 from torch import Tensor
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from benchbench.cli import app
 from benchbench.dataset import Split
@@ -33,7 +34,12 @@ def tiny(**changes: Any) -> str:
 
 
 def bench(*arguments: object, status: int = 0) -> str:
-    """What `bench` prints, run in this process; what its `main` would print as an error is raised.
+    """What `bench` prints, its streams together; see `invoke`."""
+    return invoke(*arguments, status=status).output
+
+
+def invoke(*arguments: object, status: int = 0) -> Result:
+    """Runs `bench` in this process; what its `main` would print as an error is raised.
 
     The exit status must be the one expected.
     """
@@ -41,7 +47,24 @@ def bench(*arguments: object, status: int = 0) -> str:
     if answer.exception is not None and not isinstance(answer.exception, SystemExit):
         raise answer.exception
     assert answer.exit_code == status, answer.output
-    return answer.output
+    return answer
+
+
+def install(folder: Path, entry_points: str, **modules: str) -> Path:
+    """Leaves another package in a folder as pip would, and gives the folder, to be put on the path.
+
+    Args:
+        folder: the folder to install into.
+        entry_points: lines of its `entry_points.txt`.
+        modules: the text of each of its modules.
+    """
+    metadata = folder / "theirs-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(entry_points)
+    for name, text in modules.items():
+        (folder / f"{name}.py").write_text(text)
+    return folder
 
 
 class Untrained(Predictor):

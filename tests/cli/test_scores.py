@@ -10,30 +10,20 @@ import pytest
 import torch
 import yaml
 from torch import Tensor
-from typer.testing import CliRunner, Result
 
 from benchbench import protocols, registry
-from benchbench.cli.scores import app
 from benchbench.clip import Clip
 from benchbench.data.download import Watch
 from benchbench.dataset import Dataset
 from benchbench.errors import BenchError, DataMissing, SchemaError, Unfit, UnknownName
-from benchbench.predictor import Predictor, Progress
 from benchbench.run import load
 from benchbench.run.record import Record
 from benchbench.scoring.summary import read_summaries
 from benchbench.suite.spec import RunSpec
 
-from ..stand_ins import ComputedSplit
+from ..stand_ins import ComputedSplit, Untrained, bench, invoke
 
 CLIP = Clip(channels=1, height=16, width=16, context=2, horizon=3)
-
-
-def bench(*arguments: object) -> Result:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
 
 
 @pytest.fixture
@@ -46,7 +36,7 @@ def arrays(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def test_protocols_lists_them_all() -> None:
-    output = bench("protocols").output
+    output = bench("protocols")
     for name in protocols.names():
         assert name in output
         assert protocols.get(name).title in output
@@ -54,7 +44,7 @@ def test_protocols_lists_them_all() -> None:
 
 @pytest.mark.parametrize("name", protocols.names())
 def test_show_prints_signatures_source_and_notes(name: str) -> None:
-    output = bench("protocols", "show", name).output
+    output = bench("protocols", "show", name)
     protocol = protocols.get(name)
     assert protocol.source in output
     for metric in protocol.metrics:
@@ -69,7 +59,7 @@ def test_a_protocol_that_is_not_there_is_named_with_the_nearest() -> None:
 
 
 def test_score_signs_arrays_made_elsewhere(arrays: tuple[Path, Path]) -> None:
-    output = bench("score", *arrays, "-p", "benchbench", "-p", "openstl").output
+    output = bench("score", *arrays, "-p", "benchbench", "-p", "openstl")
     scores = protocols.score("openstl", *(np.load(path) for path in arrays))
     assert protocols.get("openstl").signature("ssim") in output
     assert f"{scores['ssim'].mean():.4f}" in output
@@ -78,7 +68,7 @@ def test_score_signs_arrays_made_elsewhere(arrays: tuple[Path, Path]) -> None:
 
 def test_score_writes_what_a_run_would(arrays: tuple[Path, Path], tmp_path: Path) -> None:
     out = tmp_path / "out"
-    printed = json.loads(bench("score", *arrays, "--out", out, "--json").output)
+    printed = json.loads(bench("score", *arrays, "--out", out, "--json"))
     assert sorted(path.name for path in out.iterdir()) == [
         "benchbench-v1.json",
         "benchbench-v1.parquet",
@@ -91,8 +81,8 @@ def test_score_writes_what_a_run_would(arrays: tuple[Path, Path], tmp_path: Path
 def test_score_reads_npz_and_asks_which_array(arrays: tuple[Path, Path], tmp_path: Path) -> None:
     pair = tmp_path / "pair.npz"
     np.savez(pair, p=np.load(arrays[0]), g=np.load(arrays[1]))
-    both = bench("score", f"{pair}:p", f"{pair}:g", "--json").output
-    assert both == bench("score", *arrays, "--json").output
+    both = bench("score", f"{pair}:p", f"{pair}:g", "--json")
+    assert both == bench("score", *arrays, "--json")
     with pytest.raises(DataMissing, match=r"several arrays; say .*pair\.npz:NAME with one of p, g"):
         bench("score", pair, arrays[1])
     with pytest.raises(DataMissing, match="no array 'x'"):
@@ -105,8 +95,8 @@ def test_score_refuses_ranges_that_are_not_declared(tmp_path: Path) -> None:
     np.save(path, eight)
     with pytest.raises(Unfit, match="whole numbers"):
         bench("score", path, path)
-    assert "1.0000" in bench("score", path, path, "--range", 0, 255).output
-    output = bench("score", path, path, "--range-unknown", "-p", "openstl").output
+    assert "1.0000" in bench("score", path, path, "--range", 0, 255)
+    output = bench("score", path, path, "--range-unknown", "-p", "openstl")
     assert "mse" in output
     assert "psnr" not in output
     assert "mse|per:frame|in:unknown-range|clip:no" in output
@@ -118,7 +108,7 @@ def test_score_refuses_ranges_that_are_not_declared(tmp_path: Path) -> None:
 def test_score_says_and_keeps_the_range_it_mapped(tmp_path: Path) -> None:
     path, out = tmp_path / "a.npy", tmp_path / "out"
     np.save(path, np.random.default_rng(0).integers(0, 256, (2, 2, 9, 9), dtype=np.uint8))
-    output = bench("score", path, path, "--range", 0, 255, "--out", out).output
+    output = bench("score", path, path, "--range", 0, 255, "--out", out)
     assert "values from 0 to 255 mapped to [0, 1]" in output
     assert read_summaries(out)["benchbench"].span == (0, 255)
     for ends in ((0, math.inf), (-math.inf, 0), (1, 1), (2, 1)):
@@ -132,8 +122,8 @@ def test_score_takes_arrays_of_any_byte_order_and_refuses_what_torch_has_not(
     x = np.load(arrays[0])
     np.save(tmp_path / "big.npy", x.astype(">f4"))
     np.save(tmp_path / "long.npy", x.astype(np.longdouble))
-    expected = bench("score", *arrays).output
-    assert bench("score", tmp_path / "big.npy", arrays[1]).output == expected
+    expected = bench("score", *arrays)
+    assert bench("score", tmp_path / "big.npy", arrays[1]) == expected
     with pytest.raises(Unfit, match=r"prediction is of type .*; expected floating-point"):
         bench("score", tmp_path / "long.npy", arrays[1])
 
@@ -168,7 +158,7 @@ def test_score_takes_one_of_the_two_without_the_axis_of_channels(tmp_path: Path)
     np.save(tmp_path / "five.npy", x)
     np.save(tmp_path / "four.npy", x[:, :, 0])
     outputs = {
-        bench("score", tmp_path / f"{one}.npy", tmp_path / f"{other}.npy").output
+        bench("score", tmp_path / f"{one}.npy", tmp_path / f"{other}.npy")
         for one in ("four", "five")
         for other in ("four", "five")
     }
@@ -181,19 +171,16 @@ def test_small_errors_keep_four_digits_and_infinite_scores_are_counted(tmp_path:
     y[:, 1] = 0.01249
     np.save(tmp_path / "x.npy", x)
     np.save(tmp_path / "y.npy", y)
-    output = bench("score", tmp_path / "x.npy", tmp_path / "y.npy", "-p", "openstl").output
+    output = bench("score", tmp_path / "x.npy", tmp_path / "y.npy", "-p", "openstl")
     assert " 0.1597 " in output  # 1024 x 2 x 0.01249² / 2 frames
     assert "inf (1 infinite)" in output
 
 
-class Last(Predictor):
+class Last(Untrained):
     """Repeats the last frame."""
 
     def forward(self, context: Tensor, horizon: int) -> Tensor:
         return context[:, -1:].repeat(1, horizon, 1, 1, 1)
-
-    def losses(self, context: Tensor, target: Tensor, progress: Progress) -> dict[str, Tensor]:
-        raise NotImplementedError
 
 
 class Noise(Dataset):
@@ -240,7 +227,7 @@ def held(folder: Path) -> dict[Path, tuple[bytes, int]]:
 def test_rescore_adds_files_and_changes_none(results: Path) -> None:
     bench("rescore", "abc1", "-p", "benchbench", "--results", results)
     before = held(results)
-    output = bench("rescore", "abc1", "-p", "benchbench", "-p", "mim", "--results", results).output
+    output = bench("rescore", "abc1", "-p", "benchbench", "-p", "mim", "--results", results)
     after = held(results)
     assert {path: after[path] for path in before} == before
     assert sorted(path.name for path in after.keys() - before.keys()) == [
@@ -255,19 +242,19 @@ def test_rescore_prepares_only_the_data_that_it_reads(
     results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = ("rescore", "abc", "-p", "e3d_lstm", "--results", results)
-    answer = bench(*command)
+    answer = invoke(*command)
     assert "noise: 100 % of 0.0 MB\n" in answer.stderr
     assert "last on noise, seed 0: testing 5/5\ndone 1/1: last on noise, seed 0\n" in answer.stderr
     monkeypatch.setattr(Noise, "prepare", lambda *_: pytest.fail("it prepared"))
-    assert bench(*command).stdout == answer.stdout
-    quiet = bench(*command, "--json")
+    assert invoke(*command).stdout == answer.stdout
+    quiet = invoke(*command, "--json")
     assert (json.loads(quiet.stdout)[0]["sequences"], quiet.stderr) == (5, "")
 
 
 def test_rescore_takes_several_runs_by_folder_or_key(results: Path) -> None:
     folder = results / "runs/noise/last/seed1-abd456"
     arguments = ("-p", "e3d_lstm", "--results", results, "--workers", 2, "--json")
-    found = json.loads(bench("rescore", folder, "abc123", *arguments).output)
+    found = json.loads(bench("rescore", folder, "abc123", *arguments))
     assert [each["run"] for each in found] == [
         str(folder),
         str(results / "runs/noise/last/seed0-abc123"),

@@ -22,6 +22,8 @@ from benchbench.dataset import SPLITS, Dataset, Split, SplitName
 from benchbench.errors import DataMissing
 from benchbench.registry import DATASETS, build_dataset
 
+from ..stand_ins import install
+
 Options = dict[str, Any]
 
 SMALL = {"val": 4, "test": 5}
@@ -240,12 +242,9 @@ class Gratings(Dataset):
 
 @pytest.mark.slow
 def test_a_dataset_of_another_package_is_met_by_all_of_this(tmp_path: Path) -> None:
-    (tmp_path / "drifting.py").write_text(GRATINGS)
-    about = tmp_path / "drifting-1.0.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: drifting\nVersion: 1.0\n")
-    (about / "entry_points.txt").write_text("[benchbench.datasets]\ngratings = drifting\n")
-    path = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])
+    points = "[benchbench.datasets]\ngratings = drifting\n"
+    folder = install(tmp_path / "site", points, drifting=GRATINGS)
+    path = os.pathsep.join([str(folder), str(Path(__file__).parents[2])])
     pytest_here = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
     ended = subprocess.run(
         [*pytest_here, "-k", "gratings"],

@@ -13,7 +13,7 @@ import pytest
 from benchbench.errors import SchemaError, UnknownName
 from benchbench.registry import EXECUTORS
 
-from ..stand_ins import bench
+from ..stand_ins import bench, install
 
 THEIRS = """
 from benchbench.executor.inline import Inline
@@ -38,14 +38,9 @@ class Backwards(Inline):
 
 @pytest.fixture
 def theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Another package as pip would install it, with an executor `backwards`."""
-    folder = tmp_path / "site-packages"
-    metadata = folder / "theirs-1.0.dist-info"
-    metadata.mkdir(parents=True)
-    (folder / "theirs.py").write_text(THEIRS)
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[benchbench.executors]\nbackwards = theirs\n")
-    monkeypatch.syspath_prepend(folder)
+    """Another package, with an executor `backwards`."""
+    points = "[benchbench.executors]\nbackwards = theirs\n"
+    monkeypatch.syspath_prepend(install(tmp_path / "site", points, theirs=THEIRS))
     monkeypatch.setattr(EXECUTORS, "entries", dict(EXECUTORS.entries))
     yield
     sys.modules.pop("theirs", None)

@@ -21,6 +21,8 @@ from benchbench.report.leaderboard import render, write
 from benchbench.run.record import Store
 from benchbench.suite.plan import Plan
 
+from ..stand_ins import install
+
 Finish = Callable[..., None]
 HOSTILE = (
     "=1+1",
@@ -197,21 +199,17 @@ def test_a_narrow_terminal_shows_every_number_whole(
 @pytest.fixture
 def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A package that offers a format, one that is none, and one that cannot be imported."""
-    package = tmp_path / "site"
-    info = package / "theirs-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
+    points = (
         "[benchbench.formats]\nnames = theirs_format:NAMES\nnone = theirs_format:NONE\n"
         "broken = theirs_gone:X\ncsv = theirs_format:NAMES\n"
     )
-    (package / "theirs_format.py").write_text(
+    module = (
         "from benchbench.report.formats import Format\n"
         "NAMES = Format(lambda boards, title: f'{title}: {boards[0].rows[1].model}\\n', 'txt',\n"
         "               lambda text: text.replace('<', '('))\n"
         "NONE = 3\n"
     )
-    monkeypatch.syspath_prepend(package)
+    monkeypatch.syspath_prepend(install(tmp_path / "site", points, theirs_format=module))
 
 
 def test_a_package_adds_a_format_and_a_broken_one_spoils_no_other(

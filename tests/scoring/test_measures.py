@@ -17,6 +17,8 @@ from benchbench.scoring.arrays import given
 from benchbench.scoring.evaluate import evaluate
 from benchbench.scoring.protocol import Metric, Protocol, Statistic, mse
 
+from ..stand_ins import install
+
 FUNCTION = """
 import torch
 
@@ -39,15 +41,10 @@ THEIRS = Protocol("theirs", 3, "signed errors", "a test", (BIAS, mse()), headlin
 
 @pytest.fixture
 def theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Another package as pip would install it, with a measure `bias`."""
-    folder = tmp_path / "site-packages"
-    metadata = folder / "theirs-1.0.dist-info"
-    metadata.mkdir(parents=True)
-    (folder / "theirs_function.py").write_text(FUNCTION)
-    (folder / "theirs_row.py").write_text(ROW)
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
-    lines = "[benchbench.measures]\nbias = theirs_row:BIAS\n"
-    (metadata / "entry_points.txt").write_text(lines)
+    """Another package, with a measure `bias`."""
+    points = "[benchbench.measures]\nbias = theirs_row:BIAS\n"
+    folder = tmp_path / "site"
+    install(folder, points, theirs_function=FUNCTION, theirs_row=ROW)
     monkeypatch.syspath_prepend(folder)
     monkeypatch.setattr(measures, "MEASURES", dict(measures.MEASURES))
     yield
