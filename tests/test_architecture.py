@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "benchbench"
 ENGINE = sorted(PACKAGE.rglob("*.py"))
-HEAVY = {"torch", "pandas", "pyarrow", "skimage", "lpips", "matplotlib", "torchvision"}
+HEAVY = {"torch", "pandas", "pyarrow", "skimage", "lpips", "torchvision"}
 
 # What the files of models/ and datasets/ may use of the engine.
 FACE = {"clip", "errors", "options", "predictor", "recurrent", "registry", "sampling"}

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
+import ast
+import importlib.metadata
 import re
 import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+import benchbench
+from benchbench.cli import app
 
 tomllib = pytest.importorskip("tomllib")
 ROOT = Path(__file__).parents[1]
@@ -33,22 +38,62 @@ def test_every_data_file_of_a_package_is_installed() -> None:
         assert others == installed, package
 
 
-def test_what_is_imported_is_declared() -> None:
-    declared = {
-        re.split(r"[>=<\[ ]", text)[0].lower() for text in PROJECT["project"]["dependencies"]
-    }
-    names = {"yaml": "pyyaml", "skimage": "scikit-image", "PIL": "pillow"}
-    used = set()
-    for folder in ("benchbench", "models", "datasets"):
-        for path in (ROOT / folder).rglob("*.py"):
-            text = path.read_text(encoding="utf-8")
-            used |= set(re.findall(r"^\s*(?:from|import) (\w+)", text, re.M))
-    outside = used - set(sys.stdlib_module_names) - {"benchbench", "__future__"}
-    # words at the head of a docstring's line look like imports too: only real modules count
-    real = {name for name in outside if importlib.util.find_spec(name) is not None}
-    assert {names.get(name, name) for name in real} <= declared
+MODULES = {"pillow": "PIL", "pyyaml": "yaml", "scikit-image": "skimage"}
+"""Distributions whose module has another name."""
+NOT_IMPORTED = {
+    "scikit-image": "the tests compare our SSIM and PSNR with its",
+    "torchvision": "lpips imports it, and accepts versions that do not fit our torch",
+}
 
 
-def test_the_command_and_the_version_are_declared() -> None:
-    assert PROJECT["project"]["scripts"] == {"bench": "benchbench.cli:main"}
-    assert re.fullmatch(r"\d+\.\d+\.\d+", PROJECT["project"]["version"])
+def imported(*folders: str) -> set[str]:
+    """Modules that the files of folders import and that are neither Python's nor ours."""
+    names: set[str] = set()
+    for path in (path for folder in folders for path in (ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+                names.add(node.module.partition(".")[0])
+    return names - set(sys.stdlib_module_names) - {"benchbench"}
+
+
+def declared(texts: list[str]) -> set[str]:
+    """Distributions of requirements, without their bounds."""
+    return {re.split(r"[>=<\[ ]", text)[0].lower() for text in texts}
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
+    needed = declared(PROJECT["project"]["dependencies"]) - set(NOT_IMPORTED)
+    modules = {MODULES.get(name, name) for name in needed}
+    assert imported("benchbench", "models", "datasets") == modules
+
+
+def test_what_only_the_tests_import_is_declared_too() -> None:
+    dev = PROJECT["project"]["optional-dependencies"]["dev"]
+    names = declared([*PROJECT["project"]["dependencies"], *dev])
+    assert imported("tests") <= {MODULES.get(name, name) for name in names}
+    assert {MODULES.get(name, name) for name in NOT_IMPORTED} <= imported("tests")
+
+
+def test_the_installed_command_prints_the_version_of_the_project() -> None:
+    (command,) = PROJECT["project"]["scripts"].items()
+    name, _, target = command[1].partition(":")
+    assert command[0] == "bench"
+    assert callable(getattr(importlib.import_module(name), target))
+    answer = CliRunner().invoke(app, ["--version"])
+    installed = importlib.metadata.version("benchbench")
+    assert answer.output == f"benchbench {installed}\n"
+    assert installed == PROJECT["project"]["version"]
+
+
+def test_the_version_is_told_of_a_checkout_that_was_never_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def missing(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    assert benchbench.__version__ == "0+unknown"
+    with pytest.raises(AttributeError, match="no attribute 'verison'"):
+        benchbench.verison  # type: ignore[attr-defined]  # noqa: B018
