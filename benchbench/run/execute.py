@@ -111,8 +111,7 @@ def score_again(job: Job, device: torch.device, watch: Watch, stop: Stop) -> Non
     spec = job.run.spec
     if missing := job.store.unscored(spec, job.settings.protocols):
         dataset = registry.build_dataset(spec.dataset, **spec.dataset_options)
-        batch = spec.test_batch
-        stream = load_predictions(job.folder, spec, dataset, batch=batch, device=device)
+        stream = load_predictions(job.folder, spec, dataset, device)
         score(job, stream, missing, watch, stop)
 
 

@@ -12,7 +12,8 @@ from benchbench.dataset import Dataset
 from benchbench.errors import DataMissing
 from benchbench.predictor import Predictor
 from benchbench.run.record import NAME, read_record
-from benchbench.scoring.stream import Stream, predicted, stored
+from benchbench.run.subject import Subject
+from benchbench.scoring.stream import Stream, stored
 from benchbench.suite.spec import RunSpec
 from benchbench.training import weights
 
@@ -33,18 +34,13 @@ def load_predictor(folder: Path, spec: RunSpec, clip: Clip) -> Predictor:
     return predictor
 
 
-def load_predictions(
-    folder: Path, spec: RunSpec, dataset: Dataset, *, batch: int, device: torch.device
-) -> Stream:
+def load_predictions(folder: Path, spec: RunSpec, dataset: Dataset, device: torch.device) -> Stream:
     """The test predictions of a finished run: those it stored, or else made again.
 
     Raises:
         DataMissing: its stored predictions or its weights are damaged.
     """
-    split = dataset.split("test")
     if (file := folder / PREDICTIONS).exists():
-        return stored(file, split, dataset.clip, batch=batch)
+        return stored(file, dataset.split("test"), dataset.clip, batch=spec.test_batch)
     predictor = load_predictor(folder, spec, dataset.clip).to(device)
-    return predicted(
-        predictor, split, dataset.clip, batch=batch, device=device, precision=spec.precision
-    )
+    return Subject(spec, dataset, predictor, device).predict("test")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -89,13 +89,9 @@ class Rescoring:
             if protocol not in missing
         }
         if missing:
-            stream = load_predictions(
-                self.folder,
-                self.spec,
-                self.dataset,
-                batch=batch or self.spec.test_batch,
-                device=device or torch.device("cuda" if torch.cuda.is_available() else "cpu"),
-            )
+            spec = replace(self.spec, test_batch=batch or self.spec.test_batch)
+            device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+            stream = load_predictions(self.folder, spec, self.dataset, device)
             folder = self.folder / "scores"
             scores |= evaluate(stream, missing, folder, workers=workers, watch=watch)
         return [scores[protocol.name] for protocol in self.protocols]

@@ -70,7 +70,7 @@ def test_stored_predictions_are_those_that_were_scored(write_suite: Write, tmp_p
     dataset = build_dataset(spec.dataset, **spec.dataset_options)
 
     def predictions() -> Tensor:
-        stream = load_predictions(folder, spec, dataset, batch=4, device=CPU)
+        stream = load_predictions(folder, spec, dataset, CPU)
         return torch.cat([batch.prediction for batch in stream.batches])
 
     stored = predictions()
