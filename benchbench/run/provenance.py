@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import os
@@ -15,17 +16,18 @@ from typing import Any
 import benchbench
 from benchbench.run.attempt import Attempt, attempts
 
-PACKAGES = ("benchbench", "torch", "numpy", "scikit-image", "lpips", "submitit")
-SOURCES = ("", "models", "datasets")
-"""Folders of the package whose code decides numbers, those below the first included."""
+PACKAGES = (
+    "benchbench", "torch", "numpy", "numba", "lpips", "torchvision", "pillow", "h5py", "av",
+)  # fmt: skip
+"""Packages that compute numbers, or read the frames that they are computed of."""
 SLURM = ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_RESTART_COUNT")
 
 
 def provenance(device: str, folder: Path) -> dict[str, Any]:
-    """What a record says of the process that made it, and of the attempts before in its folder."""
+    """What a record says of the process that made it, and of all attempts in its folder."""
     import torch
 
-    history = [_told(attempt) for attempt in attempts(folder)]
+    history = [_entry(attempt) for attempt in attempts(folder)]
     return {
         "code": code(),
         "versions": {"python": platform.python_version(), **_versions()},
@@ -36,16 +38,16 @@ def provenance(device: str, folder: Path) -> dict[str, Any]:
         "command": sys.argv,
         "slurm": slurm_ids(),
         "attempts": history,
-        "wall_seconds": sum(attempt["seconds"] for attempt in history),
-        "several_codes": len({attempt["code"] for attempt in history}) > 1,
+        "wall_seconds": sum(entry["seconds"] for entry in history),
+        "several_codes": len({entry["code"] for entry in history} - {None}) > 1,
     }
 
 
-def _told(attempt: Attempt) -> dict[str, Any]:
-    """What the record keeps of an attempt; `seconds` go on to its last sign of life."""
+def _entry(attempt: Attempt) -> dict[str, Any]:
+    """An attempt in the record; its `seconds` go on to its last sign of life."""
     names = ("host", "process", "since", "device", "slurm", "code", "command", "outcome", "message")
-    kept = {name: attempt.facts.get(name) for name in names}
-    return {"number": attempt.number, **kept, "seconds": attempt.seconds}
+    facts = {name: attempt.facts.get(name) for name in names}
+    return {"number": attempt.number, **facts, "seconds": attempt.seconds}
 
 
 def about(device: str) -> dict[str, Any]:
@@ -72,17 +74,22 @@ def code() -> dict[str, Any]:
 
 def digest() -> str:
     """12 hex digits of the sources as they lie on the disk now: the engine, models, datasets."""
-    found = hashlib.sha256()
-    for root in benchbench.__path__:
-        for name in SOURCES:
-            folder = Path(root) / name
-            if not name and not (folder / "provenance.py").exists():
-                continue  # the root of a checkout holds more than the package
-            pattern = "*.py" if name else "**/*.py"
-            for path in sorted(folder.glob(pattern)):
-                place = path.relative_to(root).as_posix()
-                found.update(f"{place}\0{path.stat().st_size}\0".encode() + path.read_bytes())
-    return found.hexdigest()[:12]
+    sources = hashlib.sha256()
+    for place, path in sorted(_sources().items()):
+        content = path.read_bytes()
+        sources.update(f"{place}\0{len(content)}\0".encode() + content)
+    return sources.hexdigest()[:12]
+
+
+def _sources() -> dict[str, Path]:
+    """All code that decides numbers, by its place; the same in a checkout and in a wheel."""
+    engine = Path(benchbench.__file__).parent
+    sources = {path.relative_to(engine).as_posix(): path for path in engine.rglob("*.py")}
+    for root in map(Path, benchbench.__path__):  # a checkout's holds more than these two
+        for folder in ("models", "datasets"):
+            files = (root / folder).glob("*.py")
+            sources |= {path.relative_to(root).as_posix(): path for path in files}
+    return sources
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
@@ -96,13 +103,11 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    versions = {}
     for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    return versions
 
 
 def _device(device: str) -> str:

@@ -20,7 +20,7 @@ from benchbench.suite.spec import RunSpec
 
 NAME = "record.json"
 VERSION = 1
-"""Of the record's layout."""
+"""Version of the record's layout."""
 
 
 @dataclass(frozen=True)
@@ -28,23 +28,29 @@ class Record:
     """A finished run."""
 
     spec: dict[str, Any]
+    """All that decides the numbers: `RunSpec.to_dict`."""
     key: str
+    """The spec's key."""
     parameters: int
     """Trainable parameters."""
     steps: int
+    """Training iterations; 0 for a model that is not trained."""
     tested_step: int
     """Training iteration whose weights were tested."""
     validation_mse: float | None
+    """Validation MSE of the tested weights; None if it is not a number, or nothing was trained."""
     train_seconds: float
-    """Over all attempts, validation apart."""
+    """Time of all training iterations in all attempts, validations apart."""
     test_seconds: float
+    """Time of predicting and scoring the test set."""
     peak_bytes: int | None
-    """Largest GPU memory allocated; None on a CPU."""
+    """Largest GPU memory allocated in the last attempt; None on a CPU."""
     dataset: dict[str, Any] = field(default_factory=dict)
     """The dataset's passport."""
     weights: str = ""
-    """sha256 of `weights.safetensors`."""
+    """SHA-256 of `weights.safetensors`."""
     provenance: dict[str, Any] = field(default_factory=dict)
+    """Code, versions, machine and attempts: see `provenance`."""
     version: int = VERSION
 
 
