@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
     TaskID,
     TextColumn,
@@ -28,6 +30,8 @@ from benchbench.training.events import Event, Note, Testing, Training
 if TYPE_CHECKING:
     from benchbench.data.download import Watch
 
+WIDE = 110
+"""Columns of a terminal that has room for bars beside the words."""
 LINE_SECONDS = 10.0
 """Least time between two lines on one run where the output is not a terminal."""
 
@@ -46,17 +50,15 @@ class Display:
         self.ended = 0
         self.printed: dict[str, float] = {}
         self.tasks: dict[str, TaskID] = {}
-        self.live = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            TextColumn("{task.fields[what]}"),
-            TimeElapsedColumn(),
-            console=console,
-            disable=not console.is_terminal,
-            transient=True,
-        )
-        self.overall = self.live.add_task("[bold]runs", total=total, what=f"0/{total} done")
+        self.narrow = console.is_terminal and console.width < WIDE
+        name = TextColumn("{task.description}", markup=False)
+        what = TextColumn("{task.fields[what]}", markup=False)
+        columns: list[ProgressColumn] = [name, what]
+        if not self.narrow:
+            columns = [SpinnerColumn(), name, BarColumn(bar_width=20), what, TimeElapsedColumn()]
+        terminal = console.is_terminal
+        self.live = Progress(*columns, console=console, disable=not terminal, transient=True)
+        self.overall = self.live.add_task("runs", total=total, what=f"0/{total} done")
 
     def __enter__(self) -> Display:
         self.live.start()
@@ -74,6 +76,8 @@ class Display:
         """Shows where one run stands."""
         key = run.spec.key
         done, total = _share(event)
+        if self.narrow and isinstance(event, Training):
+            event = replace(event, validation=None)  # the time that is left matters more
         words = "" if isinstance(event, Note) and event.phase != "held" else str(event)
         if self.console.is_terminal:
             if key not in self.tasks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -22,12 +23,12 @@ HALF = Training(50, 100, loss=0.25, validation=0.5, seconds_a_step=2.0)
 
 
 class Screen:
-    """A console of 100 columns whose output can be read."""
+    """A console whose output can be read."""
 
-    def __init__(self, *, terminal: bool) -> None:
+    def __init__(self, *, terminal: bool, width: int = 120) -> None:
         self.file = StringIO()
         self.console = Console(
-            file=self.file, force_terminal=terminal, width=100, color_system=None
+            file=self.file, force_terminal=terminal, width=width, color_system=None
         )
 
     @property
@@ -88,6 +89,22 @@ def test_a_file_gets_a_line_now_and_then_and_one_for_each_end(
         "done 1/2: persistence on moving_digits, seed 0",
         f"failed: convlstm on moving_digits, seed 0: no memory; log: {second.log}",
     ]
+
+
+def test_a_terminal_of_80_columns_has_the_seed_and_the_time_that_is_left(jobs: list[Job]) -> None:
+    screen = Screen(terminal=True, width=80)
+    with Display(screen.console, 2) as display:
+        display.event(jobs[1].run, HALF)
+        shown = screen.shows(display)
+    assert "convlstm on moving_digits, seed 0 step 50/100, loss 0.25, 2m left" in shown
+
+
+def test_a_label_is_shown_as_it_is_written(jobs: list[Job]) -> None:
+    screen = Screen(terminal=True)
+    run = replace(jobs[1].run, model="blocks=[ce]")
+    with Display(screen.console, 2) as display:
+        display.event(run, HALF)
+        assert "blocks=[ce] on moving_digits" in screen.shows(display)
 
 
 @pytest.mark.parametrize("status", ["held", "interrupted", "killed"])
