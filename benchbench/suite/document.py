@@ -49,7 +49,8 @@ class Document:
     def locate(self, where: Where) -> str:
         """`line 12, train.lr`: the place of a value, or of the nearest one above it."""
         line = self.line(where)
-        return ", ".join(filter(None, (f"line {line}" if line else "command line", dotted(where))))
+        place = f"line {line}" if line else "command line"
+        return f"{place}, {dotted(where)}" if where else place
 
 
 def dotted(where: Where) -> str:
@@ -202,25 +203,21 @@ def _override(value: Any, override: str, lines: dict[Where, int]) -> None:
     key, sign, text = override.partition("=")
     if not sign or not key:
         raise SchemaError(f"{override}: not an override; write key=value, as in train.steps=100")
-    *parents, last = key.split(".")
-    here = value
-    for depth, part in enumerate(parents):
-        if isinstance(here, list) and part.isdecimal() and int(part) < len(here):
-            here = here[int(part)]
-        elif isinstance(here, dict):
-            here = here.setdefault(part, {})
-        else:
-            above = ".".join(parents[:depth]) or "the suite"
-            raise SchemaError(f"{override}: {above} has no '{part}'")
     inner: dict[Where, int] = {}
     parsed = _parse(text, override, inner)
-    if isinstance(here, dict):
-        here[last] = parsed
-    elif isinstance(here, list) and last.isdecimal() and int(last) < len(here):
-        here[int(last)] = parsed
-    else:
-        raise SchemaError(f"{override}: {'.'.join(parents)} has no '{last}'")
-    place: Where = tuple(int(part) if part.isdecimal() else part for part in key.split("."))
+    place: Where = ()
+    for part in (parts := key.split(".")):
+        if isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+            step: str | int = int(part)
+        elif isinstance(value, dict):
+            step = part
+            value.setdefault(part, {})
+        else:
+            raise SchemaError(f"{override}: {dotted(place) or 'the suite'} has no '{part}'")
+        place = (*place, step)
+        if len(place) == len(parts):
+            value[step] = parsed
+        value = value[step]
     for below in [where for where in lines if where[: len(place)] == place]:
         del lines[below]
     lines.update({(*place, *where): 0 for where in [(), *inner]})
