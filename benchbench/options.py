@@ -13,15 +13,20 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 from benchbench.errors import OptionError, nearest
 
 
-def _is_count(value: int) -> int:
-    if not 1 <= value < 2**31:
-        raise ValueError(f"a whole number {'of at least 1' if value < 1 else 'below 2^31'}")
-    return value
+def _up_to(most: int) -> AfterValidator:
+    def check(value: int) -> int:
+        if not 1 <= value <= most:
+            raise ValueError("a whole number of at least 1" if value < 1 else f"at most {most:,}")
+        return value
+
+    return AfterValidator(check)
 
 
-Count = Annotated[int, AfterValidator(_is_count)]
+Count = Annotated[int, _up_to(1_000_000_000)]
 """A size, a width, a number of things: of builders' options and of a suite's keys."""
-Counts = Annotated[Sequence[Count], Field(min_length=1)]
+Depth = Annotated[int, _up_to(100)]
+"""A number of layers, or of repetitions of one."""
+Counts = Annotated[Sequence[Count], Field(min_length=1, max_length=100)]
 
 _STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True)
 _EXPECTED = {

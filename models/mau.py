@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from benchbench.clip import Clip
 from benchbench.errors import Unfit
+from benchbench.options import Count, Counts, Depth
 from benchbench.predictor import Predictor
 from benchbench.recurrent import Cell, Recurrent, Stack, State
 from benchbench.registry import register_model
@@ -143,10 +144,10 @@ class MAUStack(Stack[list[State]]):
 def mau(
     clip: Clip,
     *,
-    hidden: Sequence[int] = (64, 64, 64, 64),
-    kernel: int = 5,
-    tau: int = 5,
-    reduction: int = 4,
+    hidden: Counts = (64, 64, 64, 64),
+    kernel: Count = 5,
+    tau: Depth = 5,
+    reduction: Count = 4,
     residual: bool = False,
     recall: bool = False,
 ) -> Predictor:

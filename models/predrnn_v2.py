@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchbench.clip import Clip
+from benchbench.options import Count, Counts
 from benchbench.predictor import Predictor
 from benchbench.recurrent import Recurrent, State, Zigzag, folded
 from benchbench.registry import register_model
@@ -50,9 +51,9 @@ class Decoupling(nn.Module):
 def predrnn_v2(
     clip: Clip,
     *,
-    hidden: Sequence[int] = (128, 128, 128, 128),
-    kernel: int = 5,
-    patch: int = 4,
+    hidden: Counts = (128, 128, 128, 128),
+    kernel: Count = 5,
+    patch: Count = 4,
     norm: bool = False,
     decoupling: float = 0.1,
 ) -> Predictor:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from benchbench.clip import Clip
 from benchbench.errors import Unfit
+from benchbench.options import Count, Counts, Depth
 from benchbench.predictor import Predictor, Progress
 from benchbench.registry import register_model
 
@@ -249,14 +250,14 @@ def simvp(
     clip: Clip,
     *,
     layers: Layers = "published",
-    width: int = 64,
-    depth: int = 4,
-    encoder_kernel: int = 3,
-    decoder_kernel: int = 3,
-    translator_width: int = 256,
-    translator_depth: int = 8,
-    translator_kernels: Sequence[int] = (3, 5, 7, 11),
-    groups: int = 8,
+    width: Count = 64,
+    depth: Depth = 4,
+    encoder_kernel: Count = 3,
+    decoder_kernel: Count = 3,
+    translator_width: Count = 256,
+    translator_depth: Depth = 8,
+    translator_kernels: Counts = (3, 5, 7, 11),
+    groups: Count = 8,
 ) -> Predictor:
     """SimVP with its inception translator; the defaults are the authors' for Moving MNIST.
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from benchbench.clip import Clip
 from benchbench.errors import Unfit
+from benchbench.options import Count, Depth
 from benchbench.predictor import Predictor
 from benchbench.registry import register_model
 
@@ -172,12 +173,12 @@ def gated(width: int) -> Attention:
 def simvp_v2(
     clip: Clip,
     *,
-    width: int = 64,
-    depth: int = 4,
-    encoder_kernel: int = 3,
-    decoder_kernel: int = 3,
-    translator_width: int = 512,
-    translator_depth: int = 8,
+    width: Count = 64,
+    depth: Depth = 4,
+    encoder_kernel: Count = 3,
+    decoder_kernel: Count = 3,
+    translator_width: Count = 512,
+    translator_depth: Depth = 8,
     mlp_ratio: float = 8.0,
     drop_path: float = 0.0,
 ) -> Predictor:

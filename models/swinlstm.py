@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from benchbench.clip import Clip
 from benchbench.errors import Unfit
+from benchbench.options import Count
 from benchbench.predictor import Predictor
 from benchbench.recurrent import Recurrent, Stack, State
 from benchbench.registry import register_model
@@ -182,10 +183,10 @@ def swinlstm(
     clip: Clip,
     *,
     variant: Literal["d", "b"] = "d",
-    width: int = 128,
+    width: Count = 128,
     depths: Sequence[int] | None = None,
     heads: Sequence[int] | None = None,
-    window: int = 4,
+    window: Count = 4,
     mlp_ratio: float = 4.0,
     drop_path: float = 0.1,
 ) -> Predictor:

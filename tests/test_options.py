@@ -11,7 +11,7 @@ import pytest
 from benchbench.clip import Clip
 from benchbench.errors import OptionError
 from benchbench.options import bind
-from benchbench.registry import MODELS, build_dataset, build_model
+from benchbench.registry import DATASETS, MODELS, Registry, build_dataset, build_model
 
 CLIP = Clip(1, 16, 16, 3, 2)
 
@@ -64,7 +64,7 @@ def test_a_wrong_value_is_told_in_few_words(option: str, value: Any, text: str) 
     [
         ({"hidden": []}, "hidden: expected a list of 1 or more, not []"),
         ({"hidden": [8, -1]}, "hidden: item 2: expected a whole number of at least 1, not -1"),
-        ({"hidden": [2**70]}, "hidden: item 1: expected a whole number below 2^31, not 118059"),
+        ({"hidden": [2**70]}, "hidden: item 1: expected at most 1,000,000,000, not 118059"),
         ({"hidden": "64"}, "hidden: expected a list, not '64'"),
         ({"kernel": 0}, "kernel: expected a whole number of at least 1, not 0"),
     ],
@@ -73,6 +73,25 @@ def test_a_size_is_at_least_one_and_bounded(options: dict[str, Any], message: st
     with pytest.raises(OptionError) as caught:
         build_model("predrnn", CLIP, **options)
     assert str(caught.value).startswith(message)
+
+
+# whole numbers among the options that may be 0, or are of no use to most models
+NO_SIZES = {"ce_steps", "first_scored", "seed"}
+
+
+@pytest.mark.parametrize("kind", [MODELS, DATASETS], ids=["models", "datasets"])
+def test_no_size_may_be_zero_and_no_list_of_sizes_empty(kind: Registry) -> None:
+    for name in kind.names():
+        entry = kind.get(name)
+        for option, parameter in entry.options.items():
+            values: list[Any] = []
+            if type(parameter.default) is int and option not in NO_SIZES:
+                values = [0, -1, 2**70]
+            elif isinstance(parameter.default, tuple) and int in map(type, parameter.default):
+                values = [[], [0], [1] * 101]
+            for value in values:
+                with pytest.raises(OptionError, match=f"^{option}: .*expected"):
+                    entry.bind({option: value})
 
 
 def test_a_builders_own_fault_names_its_option() -> None:
