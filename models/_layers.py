@@ -41,13 +41,13 @@ class Conv:
         if self.kernel % 2 == 0:
             raise Unfit(f"kernel must be an odd number, not {self.kernel}")
 
-    def __call__(self, inputs: int, outputs: int, *, kernel: int | None = None) -> nn.Sequential:
+    def __call__(self, inputs: int, outputs: int) -> nn.Sequential:
         """(B, inputs, H, W) to (B, outputs, H, W)."""
-        k = self.kernel if kernel is None else kernel
-        layers: list[nn.Module] = [nn.Conv2d(inputs, outputs, k, padding=k // 2, bias=self.bias)]
+        k = self.kernel
+        conv = nn.Sequential(nn.Conv2d(inputs, outputs, k, padding=k // 2, bias=self.bias))
         if self.norm:
-            layers.append(self.layer_norm(outputs))
-        return nn.Sequential(*layers)
+            conv.append(self.layer_norm(outputs))
+        return conv
 
     def layer_norm(self, channels: int) -> nn.Module:
         """The norm alone, over maps of `channels`."""

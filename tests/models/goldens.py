@@ -1,7 +1,7 @@
 """Recorded arrays of reference implementations, and the models of ours that must meet them.
 
 Extracts lie in `tests/goldens/models/`. `BENCH_GOLDENS=FOLDER pytest tests/models` adds all files
-of `FOLDER/core/` and `FOLDER/others/`; where names are equal, those replace the extracts.
+of FOLDER, `FOLDER/core` and `FOLDER/others`; where names are equal, those replace the extracts.
 
 A file is an `.npz` of arrays and of `meta`, a JSON mapping that describes it: the reference
 (`source` or `ref`), and its configuration, in `meta` itself or in its `config`. Parameters are
@@ -197,11 +197,14 @@ def find(model: str, source: str) -> Source:
 
 @cache
 def files() -> tuple[Path, ...]:
-    found = {path.name: path for path in HERE.glob("*.npz")}
+    paths = sorted(HERE.glob("*.npz"))
     if folder := os.environ.get("BENCH_GOLDENS"):
-        for part in ("core", "others"):
-            found.update((path.name, path) for path in (Path(folder) / part).glob("*.npz"))
-    return tuple(found[name] for name in sorted(found))
+        parts = (Path(folder), Path(folder, "core"), Path(folder, "others"))
+        more = [path for part in parts for path in sorted(part.glob("*.npz"))]
+        if not more:
+            raise pytest.UsageError(f"BENCH_GOLDENS={folder}: no .npz there, in core/ or others/")
+        paths += more
+    return tuple({path.name: path for path in paths}.values())
 
 
 @cache

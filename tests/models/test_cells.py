@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 import torch
 from torch import nn
 
@@ -22,30 +21,18 @@ def side(golden: Golden) -> tuple[int, int]:
     return golden.config["S"], golden.config["S"]
 
 
-def context_embedding(golden: Golden, steps: int) -> ContextEmbedding:
+@goldens("x_out_", block="CE")
+def test_context_embedding_equals_the_recorded_half_steps(golden: Golden) -> None:
     config = golden.config
     conv = Conv(config["filter_size"], side(golden))
     block = ContextEmbedding(config["input_size"], config["hidden"], conv, steps=10)
     golden.fill(block, "lstm.0.", "stack.cells.0.before.")
-    block.steps = steps
-    return block
-
-
-@goldens(block="CE")
-@pytest.mark.parametrize("steps", [1, 2, 3, 4, 5, 10])
-def test_context_embedding_equals_the_recorded_half_steps(golden: Golden, steps: int) -> None:
-    if f"x_out_iter{steps}" not in golden:
-        pytest.skip("not in the extract")
-    x, h = context_embedding(golden, steps)(golden["x"], golden["h"])
-    golden.check(x, f"x_out_iter{steps}")
-    golden.check(h, f"h_out_iter{steps}")
-
-
-@goldens("x_out_zero_h_iter5", block="CE")
-def test_context_embedding_equals_the_recorded_on_a_hidden_state_of_zeros(golden: Golden) -> None:
-    x, h = context_embedding(golden, 5)(golden["x"], torch.zeros_like(golden["h"]))
-    golden.check(x, "x_out_zero_h_iter5")
-    golden.check(h, "h_out_zero_h_iter5")
+    for name in golden.under("x_out_"):  # iter5, zero_h_iter5
+        block.steps = int(name.rpartition("iter")[2])
+        h = torch.zeros_like(golden["h"]) if "zero_h" in name else golden["h"]
+        x, h = block(golden["x"], h)
+        golden.check(x, f"x_out_{name}")
+        golden.check(h, f"h_out_{name}")
 
 
 @goldens(block="SE")

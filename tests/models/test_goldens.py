@@ -7,6 +7,7 @@ each of their own form: a port that has some reads them in a test file of its ow
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from torch import Tensor
 
 from benchbench.predictor import Predictor, Progress
 from benchbench.recurrent import Recurrent, State, fold
+from benchbench.weights.certificate import certificate
+from benchbench.weights.files import import_reference
 from benchbench.weights.reference import Loaded
 
 from .goldens import HERE, Golden, claims, files, goldens
@@ -127,6 +130,20 @@ def test_gradient_norms_equal_the_recorded(golden: Golden) -> None:
     losses(golden, predictor, golden["frames"], "mixed").backward()
     norms = {name: norm.item() for name, norm in golden.under("gradnorm_mixed/").items()}
     golden.check_gradients(predictor, loaded, norms)
+
+
+@goldens("frames", "param/")
+def test_a_file_with_the_recorded_tensors_is_imported(golden: Golden, tmp_path: Path) -> None:
+    state = {name: value.float() for name, value in golden.under("param/").items()}
+    torch.save({"state_dict": state}, tmp_path / "theirs.pt")
+    known = certificate(golden.model)
+    assert known is not None
+    options = golden.options()
+    told = {name: value for name, value in options.items() if name not in known.sizes}
+    imported, _ = import_reference(
+        golden.model, golden.source, tmp_path / "theirs.pt", golden.clip, told
+    )
+    assert {name: imported.options[name] for name in options} == options
 
 
 def ours(module: str, loaded: Loaded) -> str:
