@@ -43,7 +43,8 @@ def sources(
                 options = f"refused: {what.refused}"
             else:
                 settings = options_for(name, source).items()
-                options = ", ".join(f"{key}={written(value)}" for key, value in settings)
+                texts = [f"{key}={written(value)}" for key, value in settings]
+                options = ", ".join([*texts, *(f"{key} (to be given)" for key in what.ask)])
             rows.append((name, source, what.cite, options or "none"))
     if rows:
         table(("Model", "Source", "What it is", "Options"), rows)

@@ -16,7 +16,8 @@ from benchbench.clip import Clip
 from benchbench.errors import BenchError, DataMissing, SchemaError, UnknownName
 from benchbench.predictor import Predictor
 from benchbench.registry import MODELS, build_model
-from benchbench.weights.certificate import certificate, options_for, sources
+from benchbench.weights import files
+from benchbench.weights.certificate import certificate, find_source, options_for, sources
 from benchbench.weights.files import Imported, import_reference, load, read, save
 from benchbench.weights.reference import load_reference
 from benchbench.weights.sizes import sizes_of
@@ -248,6 +249,17 @@ def test_a_checkpoint_becomes_a_file_that_builds_the_predictor(
     load_reference(reference, "thuml", thuml(predrnn()))
     with torch.no_grad():
         assert torch.equal(again.build()(context, 2), reference(context, 2))
+
+
+def test_what_no_tensor_shows_is_asked_for_by_name(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking = find_source("predrnn", "thuml").model_copy(update={"ask": {"kernel": "its side"}})
+    monkeypatch.setattr(files, "find_source", lambda model, source: asking)
+    with pytest.raises(SchemaError, match="do not show kernel, its side; give each as an option"):
+        import_reference("predrnn", "thuml", checkpoint, CLIP, {})
+    imported, _ = import_reference("predrnn", "thuml", checkpoint, CLIP, {"kernel": 3})
+    assert imported.options["kernel"] == 3
 
 
 def imported_predrnn() -> Imported:
