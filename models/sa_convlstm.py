@@ -84,12 +84,12 @@ class FusedConvLSTMCell(Ported):
         norm: each gate's channel is normed by itself, as CaiCandong's GroupNorm of 4C groups does.
     """
 
-    def __init__(self, inputs: int, hidden: int, kernel: int, *, norm: bool) -> None:
+    def __init__(
+        self, inputs: int, hidden: int, kernel: int | tuple[int, int], *, norm: bool
+    ) -> None:
         super().__init__()
         self.inputs, self.hidden = inputs, hidden
-        self.of_xh = nn.Sequential(
-            nn.Conv2d(inputs + hidden, 4 * hidden, kernel, padding=kernel // 2)
-        )
+        self.of_xh = nn.Sequential(nn.Conv2d(inputs + hidden, 4 * hidden, kernel, padding="same"))
         if norm:
             self.of_xh.append(nn.GroupNorm(4 * hidden, 4 * hidden))
         why = "the norm of each channel takes it away again"

@@ -36,6 +36,7 @@ from benchbench.clip import Clip
 from benchbench.predictor import Criterion, Predictor
 from benchbench.registry import MODELS, build_model
 from benchbench.weights.certificate import Recording, Source, options_for, sources
+from benchbench.weights.files import Imported, import_reference
 from benchbench.weights.reference import Loaded, load_reference, place
 
 HERE = Path(__file__).parents[1] / "goldens" / "models"
@@ -142,6 +143,18 @@ class Golden:
         own = {**self.options(), **options}
         predictor = build_model(self.model, clip or self.clip, **own).double().eval()
         return predictor, load_reference(predictor, self.source, self.under("param/"))
+
+    def imported(self, folder: Path, clip: Clip, **options: Any) -> Imported:
+        """Our model as `bench weights import` makes it of a file of the recorded parameters.
+
+        Args:
+            folder: where to write the file.
+            clip: the recording's.
+            options: those that no tensor shows.
+        """
+        path = folder / "checkpoint.npz"
+        np.savez(path, **{name: value.numpy() for name, value in self.under("param/").items()})
+        return import_reference(self.model, self.source, path, clip, options)[0]
 
     def fill(self, module: nn.Module, theirs: str, ours: str) -> None:
         """Loads the parameters of one module, `theirs`* in the whole network, `ours`* in ours."""
