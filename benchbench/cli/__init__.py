@@ -44,24 +44,33 @@ def _root(
 
 
 class _Command(TyperCommand):
-    """A command whose usage names a needed argument as `SUITE`, where typer writes `{SUITE}`."""
+    """A command whose help is folded where the terminal ends, not where the docstring's lines do.
+
+    Its usage names a needed argument as `SUITE`, where typer writes `{SUITE}`.
+    """
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        paragraphs = (self.help or "").split("\n\n")
+        self.help = "\n\n".join(" ".join(text.split()) for text in paragraphs)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         return [re.sub("[{}]", "", piece) for piece in super().collect_usage_pieces(ctx)]
 
 
-def _name_arguments(commands: typer.Typer) -> None:
-    for command in commands.registered_commands:
+def _use_command(group: typer.Typer) -> None:
+    """Makes every command of a group and of the groups in it a `_Command`."""
+    for command in group.registered_commands:
         command.cls = _Command
-    for group in commands.registered_groups:
-        if group.typer_instance is not None:
-            _name_arguments(group.typer_instance)
+    for inner in group.registered_groups:
+        if inner.typer_instance is not None:
+            _use_command(inner.typer_instance)
 
 
 # in the order in which `bench --help` lists their commands
 for _name in ("run", "plan", "table", "status", "scores", "models", "datasets", "weights"):
     app.add_typer(importlib.import_module(f"{__name__}.{_name}").app)
-_name_arguments(app)
+_use_command(app)
 
 
 def main() -> None:
@@ -72,7 +81,9 @@ def main() -> None:
     try:
         app()
     except BenchError as error:
-        print(f"error: {error}", file=sys.stderr)
+        from benchbench.cli.output import say
+
+        say(f"error: {error}", stderr=True)
         sys.exit(2)
     except BrokenPipeError:
         sys.exit(141)

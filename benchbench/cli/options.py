@@ -78,7 +78,11 @@ AnyCode = Annotated[
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Name the folder of every run.")]
 RunKey = Annotated[
     str,
-    typer.Argument(help="A run's folder, its key, or the start of its key.", autocompletion=_keys),
+    typer.Argument(
+        metavar="RUN",
+        help="A run's folder, its key, or the start of its key.",
+        autocompletion=_keys,
+    ),
 ]
 RunKeys = Annotated[
     list[str],

@@ -10,12 +10,12 @@ from benchbench.report.terminal import console, grid, visible
 __all__ = ["console", "say", "section", "table", "written"]
 
 
-def say(text: str = "", style: str = "") -> None:
+def say(text: str = "", style: str = "", *, stderr: bool = False) -> None:
     """Prints lines as they are; a terminal folds them, a file gets them whole."""
     from rich.text import Text
 
     lines = (visible(line.expandtabs()) for line in text.split("\n"))
-    console().print(Text("\n".join(lines), style), soft_wrap=True)
+    console(stderr=stderr).print(Text("\n".join(lines), style), soft_wrap=True)
 
 
 def table(

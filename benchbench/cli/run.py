@@ -39,11 +39,9 @@ def run_suite(
 ) -> None:
     """Bring every run of a suite to its record, then print the leaderboard and write its files.
 
-    Finished runs are never run again, interrupted ones go on from their checkpoint.
-
-    On a cluster the runs are submitted and the command returns.
-
-    With KEY=VALUE the leaderboard is printed only: the files are the suite's own.
+    Finished runs are never run again, interrupted ones go on from their checkpoint. On a cluster
+    the runs are submitted and the command returns. With KEY=VALUE the leaderboard is printed only:
+    the files are those of the suite as it stands.
 
     Exit status: 1 if a run failed, 2 if the suite is wrong, 130 if interrupted.
     """

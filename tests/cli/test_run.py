@@ -1,29 +1,26 @@
-"""bench run, plan and table, as typed."""
+"""bench run, as typed."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from benchbench.cli import app
-from benchbench.report.leaderboard import files as files_of_formats
 from benchbench.training.trainer import Trainer
 
 from ..stand_ins import bench, install, tiny
 
 Write = Callable[..., Path]
-PERSISTENCE = tiny(models=["persistence"])
 LONGER = tiny(train={"steps": 60, "batch": 2, "validate_every": 20}, checkpoint_every=5)
 
 
@@ -102,12 +99,6 @@ def test_a_new_seed_or_protocol_is_all_that_is_computed_anew(
     )
 
 
-def test_a_dry_run_does_nothing(write_suite: Write, tmp_path: Path) -> None:
-    told = bench("plan", write_suite(), "--results", tmp_path / "results")
-    assert "to run" in told
-    assert not (tmp_path / "results" / "runs").exists()
-
-
 def test_a_failed_run_does_not_stop_the_others(write_suite: Write, tmp_path: Path) -> None:
     bad = "{name: convlstm, label: bad, options: {hidden: [4]}, train: {lr: 1e30}}"
     models = f"models=[{bad}, persistence]"
@@ -120,97 +111,14 @@ def test_a_failed_run_does_not_stop_the_others(write_suite: Write, tmp_path: Pat
     assert "the loss is" in log.read_text()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["run", "{suite}", "train.stepz=1"], "unknown key 'stepz'; did you mean 'steps'?"),
-        (
-            ["run", "{suite}", "--executor", "slrum"],
-            "no executor 'slrum'; did you mean 'slurm'?",
-        ),
-        (
-            ["table", "{suite}", "--format", "latx"],
-            "no format 'latx'; did you mean 'latex'?",
-        ),
-        (["run", "nope.yaml"], "nope.yaml: no such file"),
-    ],
-)
-def test_a_wrong_word_is_one_message_and_status_2(
-    write_suite: Write, tmp_path: Path, arguments: list[str], message: str
-) -> None:
-    suite = str(write_suite())
-    command = [part.format(suite=suite) for part in arguments]
-    answer = subprocess.run(
-        [sys.executable, "-m", "benchbench", *command],
-        capture_output=True, text=True, cwd=tmp_path,
-    )  # fmt: skip
-    assert answer.returncode == 2
-    assert answer.stderr.startswith("error: ")
-    assert message in answer.stderr
-    assert "Traceback" not in answer.stderr
-    assert not (tmp_path / "results" / "runs").exists()
-
-
-def test_help_answers_at_once() -> None:
-    best = 9.0
-    for _ in range(3):
-        started = time.perf_counter()
-        answer = subprocess.run(
-            [sys.executable, "-m", "benchbench", "--help"], capture_output=True, text=True
-        )
-        best = min(best, time.perf_counter() - started)
-    for command in ("run", "plan", "table", "models", "datasets", "protocols", "status"):
-        assert command in answer.stdout
-    print(f"bench --help: {best:.2f} s")
-    assert best < 0.5 or os.getloadavg()[0] > 2
-
-
-@pytest.mark.parametrize(
-    ("words", "offered"),
-    [
-        ("run qu", ["quickstart"]),
-        ("plan suites/zoo", ["suites/zoo_smoke.yaml"]),
-        ("models show cms", ["cms_lstm"]),
-        ("datasets show tax", ["taxibj"]),
-        ("protocols show ope", ["openstl"]),
-    ],
-)
-def test_the_shell_completes_names(words: str, offered: list[str]) -> None:
-    answer = CliRunner().invoke(
-        app,
-        [],
-        prog_name="bench",
-        env={
-            "_BENCH_COMPLETE": "complete_bash",
-            "COMP_WORDS": f"bench {words}",
-            "COMP_CWORD": str(len(words.split())),
-        },
-    )
-    assert answer.output.split() == offered
-
-
-def test_a_table_is_printed_in_every_format_as_it_is_written(
-    write_suite: Write, tmp_path: Path
-) -> None:
-    suite, results = write_suite(PERSISTENCE), tmp_path / "results"
-    bench("run", suite, "--results", results)
-    for name, file in files_of_formats().items():
-        told = bench("table", suite, "--results", results, "--format", name)
-        assert "persistence" in told
-        assert (results / "tiny" / file).read_text() == told
-
-
-def test_a_table_under_overrides_is_printed_and_never_written(
-    write_suite: Write, tmp_path: Path
-) -> None:
-    suite, results = write_suite(PERSISTENCE), tmp_path / "results"
-    bench("run", suite, "--results", results)
-    before = {path: path.read_bytes() for path in (results / "tiny").iterdir()}
-    told = bench("run", suite, "protocols=[mim]", "--results", results)
-    assert "protocol mim v1" in told
-    assert "printed only" in told
-    bench("table", suite, "protocols=[mim]", "--results", results)
-    assert {path: path.read_bytes() for path in (results / "tiny").iterdir()} == before
+def test_the_last_line_after_failures_says_what_to_type(write_suite: Write, tmp_path: Path) -> None:
+    suite, results = write_suite(), tmp_path / "results"
+    told = bench("run", suite, "train.lr=1e30", "--results", results, status=1)
+    last = told.splitlines()[-1]
+    assert last.startswith("1 of 2 runs failed; the reasons: bench status ")
+    status, retry = re.findall(r"bench (status|retry) ([^;]*)", last)
+    assert "the loss is" in bench(status[0], *shlex.split(status[1]))
+    assert "tiny: 1 to retry" in bench(retry[0], *shlex.split(retry[1]), status=1)
 
 
 @pytest.mark.slow
