@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from benchbench import protocols, registry
-from benchbench.atomic import write_text
+from benchbench.atomic import sweep, write_text
 from benchbench.data.passport import passport
 from benchbench.run.job import Job
 from benchbench.run.load import PREDICTIONS, load_predictions
@@ -55,6 +55,7 @@ def execute(job: Job, device: torch.device, watch: Watch, stop: Stop = lambda: F
         began = time.monotonic()
         score(job, subject.predict("test"), job.settings.protocols, watch, stop)
         job.store.write(spec, describe(job, subject, tested, time.monotonic() - began))
+    sweep(folder)
     checkpoint.remove(folder)  # only now: without a record the next attempt goes on from it
 
 

@@ -87,7 +87,6 @@ def load(folder: Path, *, device: torch.device) -> dict[str, Any] | None:
 
 
 def remove(folder: Path) -> None:
-    """Deletes the checkpoints, and what a kill left of half-written ones."""
-    for pattern in (NAME, PREVIOUS, f".{NAME}.*"):
-        for path in folder.glob(pattern):
-            path.unlink(missing_ok=True)
+    """Deletes the checkpoints in a folder."""
+    for name in (NAME, PREVIOUS):
+        (folder / name).unlink(missing_ok=True)

@@ -152,6 +152,20 @@ def test_the_best_weights_are_those_of_the_lowest_validation_error(tmp_path: Pat
     assert not all(torch.equal(best.tensors[k], seen[7][k]) for k in best.tensors)
 
 
+def test_a_loss_is_told_the_epoch(tmp_path: Path) -> None:
+    epochs: list[int] = []
+    trainer = make(split=ComputedSplit(clip_at, 5))
+    losses = trainer.predictor.losses
+
+    def watched(context: Tensor, target: Tensor, progress: Progress) -> dict[str, Tensor]:
+        epochs.append(progress.epoch)
+        return losses(context, target, progress)
+
+    trainer.predictor.losses = watched  # type: ignore[method-assign]
+    run(tmp_path, trainer)
+    assert epochs == [0, 0, 1, 1, 2, 2, 3, 3]  # of 2 whole batches each
+
+
 @pytest.mark.parametrize("weights", ["best", "last"])
 def test_the_last_weights_are_tested_where_no_validation_is_a_number(
     tmp_path: Path, weights: str
