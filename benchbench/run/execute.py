@@ -111,7 +111,7 @@ def score_again(job: Job, device: torch.device, watch: Watch, stop: Stop) -> Non
     """Scores a finished run under the protocols that its suite has asked for since."""
     spec = job.run.spec
     if missing := job.store.unscored(spec, job.settings.protocols):
-        dataset = registry.build_dataset(spec.dataset, **spec.dataset_options)
+        dataset = registry.DATASETS.get(spec.dataset).build(**spec.dataset_options)
         stream = load_predictions(job.folder, spec, dataset, device)
         score(job, stream, missing, watch, stop)
 

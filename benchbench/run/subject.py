@@ -51,9 +51,9 @@ class Subject:
 
 
 def build(spec: RunSpec, device: torch.device) -> Subject:
-    """What a spec names, weights drawn anew; counts the device's memory from here."""
-    dataset = registry.build_dataset(spec.dataset, **spec.dataset_options)
-    predictor = registry.build_model(spec.model, dataset.clip, **spec.model_options)
+    """What a planned spec names, weights drawn anew; counts the device's memory from here."""
+    dataset = registry.DATASETS.get(spec.dataset).build(**spec.dataset_options)
+    predictor = registry.build_bound(spec.model, dataset.clip, spec.model_options)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     return Subject(spec, dataset, predictor.to(device), device)
