@@ -233,8 +233,8 @@ class Recurrent(Predictor):
             if truth is None or t == 0:
                 fed = x[:, t] if t < x.shape[1] else prediction
             else:
-                given = truth[:, t].to(x).view(-1, 1, 1, 1)
-                fed = given * x[:, t] + (1 - given) * prediction
+                true = truth[:, t].to(x).view(-1, 1, 1, 1)
+                fed = true * x[:, t] + (1 - true) * prediction
             prediction, carry = self.stack(fed, carry)
             yield prediction, carry
 

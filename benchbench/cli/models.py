@@ -34,7 +34,7 @@ def listing(context: typer.Context) -> None:
     for name in MODELS.names():
         try:
             trained = "yes" if MODELS.get(name).trains else "no"
-            proofs = getattr(certificate(name), "proofs", ())
+            proofs = certificate(name).proofs
             proved = ", ".join(dict.fromkeys(proof.source for proof in proofs))
             rows.append((name, MODELS.citation(name), trained, proved or "–"))
         except BenchError as error:
@@ -47,13 +47,13 @@ def listing(context: typer.Context) -> None:
 @models.command()
 def show(name: Model) -> None:
     """Print a model's certificate: options, sizes, what it was proved equal to, what differs."""
-    from benchbench.weights.certificate import certificate
+    from benchbench.weights.certificate import Certificate, certificate
 
     entry, known = MODELS.get(name), certificate(name)
     say(f"{name}: {MODELS.citation(name)}")
     say(f"version {entry.version}, {'trained' if entry.trains else 'not trained'}")
     _options(entry)
-    if known is None:
+    if known == Certificate():
         say("\nNo certificate: it was compared with nothing.")
         return
     _proofs(known)

@@ -33,12 +33,11 @@ def sources(
     ] = None,
 ) -> None:
     """List the reference implementations whose checkpoints can be read."""
-    from benchbench.weights.certificate import options_for
-    from benchbench.weights.certificate import sources as sources_of
+    from benchbench.weights.certificate import certificate, options_for
 
     rows = []
     for name in [MODELS.get(model).name] if model else MODELS.names():
-        for source, what in sources_of(name).items():
+        for source, what in certificate(name).sources.items():
             if what.refused:
                 options = f"refused: {what.refused}"
             else:

@@ -164,8 +164,8 @@ class Certificate(Part):
 
 
 @cache
-def certificate(model: str) -> Certificate | None:
-    """The certificate of a registered model; None where the model has none.
+def certificate(model: str) -> Certificate:
+    """The certificate of a registered model; an empty one where it has no file.
 
     Raises:
         UnknownName: no such model.
@@ -174,7 +174,7 @@ def certificate(model: str) -> Certificate | None:
     file = MODELS.path(model)
     path = file and file.with_name(f"{model}.yaml")
     if path is None or not path.is_file():
-        return None
+        return Certificate()
     try:
         return Certificate.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
     except ValidationError as error:
@@ -186,27 +186,21 @@ def certificate(model: str) -> Certificate | None:
         ) from error
 
 
-def sources(model: str) -> dict[str, Source]:
-    """The reference implementations that a model knows, by name."""
-    known = certificate(model)
-    return dict(known.sources) if known else {}
-
-
-def find_source(model: str, source: str) -> Source:
+def find_source(model: str, name: str) -> Source:
     """One reference implementation of a model.
 
     Raises:
-        UnknownName: the model does not know it; the message names the ones it does.
-        SchemaError: it is known, and cannot be loaded for the reason given.
+        UnknownName: the model has no such source; the message names those it has.
+        SchemaError: it has, and the source cannot be loaded for the reason told.
     """
-    known = sources(model)
-    if source not in known:
-        hint = nearest(source, known) if known else "; none is known for it"
-        raise UnknownName(f"{model}: no source '{source}'{hint}")
-    found = known[source]
-    if found.refused is not None:
-        raise SchemaError(f"{source} into {model}: {found.refused}")
-    return found
+    sources = certificate(model).sources
+    if name not in sources:
+        hint = nearest(name, sources) if sources else "; none is known for it"
+        raise UnknownName(f"{model}: no source '{name}'{hint}")
+    source = sources[name]
+    if source.refused is not None:
+        raise SchemaError(f"{name} into {model}: {source.refused}")
+    return source
 
 
 def options_for(model: str, source: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from benchbench.registry import MODELS
-from benchbench.weights.certificate import Size, Source, certificate, sources
+from benchbench.weights.certificate import Size, Source, certificate
 
 
 def sizes_of(
@@ -23,8 +23,7 @@ def sizes_of(
         placed: our names to tensors.
         channels: of the frames; without it the side of a patch stays unknown.
     """
-    known = certificate(model)
-    sizes = known.sizes if known else {}
+    sizes = certificate(model).sizes
     shown = {
         option: value
         for option, size in sizes.items()
@@ -60,6 +59,6 @@ def belongs_to(names: Mapping[str, Any]) -> list[str]:
     return [
         f"'{name}' of {model}"
         for model in MODELS.names()
-        for name, source in sources(model).items()
+        for name, source in certificate(model).sources.items()
         if fits(source)
     ]

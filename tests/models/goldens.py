@@ -35,7 +35,7 @@ from torch import Tensor, nn
 from benchbench.clip import Clip
 from benchbench.predictor import Criterion, Predictor
 from benchbench.registry import MODELS, build_model
-from benchbench.weights.certificate import Recording, Source, options_for, sources
+from benchbench.weights.certificate import Recording, certificate, options_for
 from benchbench.weights.files import Imported, import_reference
 from benchbench.weights.reference import Loaded, load_reference, place
 
@@ -118,19 +118,17 @@ class Golden:
 
     def options(self) -> dict[str, Any]:
         """Builder options: the source's, the recording's, and those of `OPTIONS` in the config."""
-        found: dict[str, Any] = {}
+        sizes: dict[str, Any] = {}
         for option, fields in OPTIONS.items():
             for field in fields:
-                if field in self.config:
-                    found.setdefault(option, self.config[field])
-        if isinstance(found.get("hidden"), int):
-            found["hidden"] = [found["hidden"]] * self.config.get("layers", 1)
-        if isinstance(found.get("kernel"), list):  # (depth, side, side)
-            found["kernel"] = found["kernel"][-1]
-        if "norm" in found:
-            found["norm"] = bool(found["norm"])
-        takes = MODELS.get(self.model).options
-        sizes = {name: value for name, value in found.items() if name in takes}
+                if field in self.config and option in MODELS.get(self.model).options:
+                    sizes.setdefault(option, self.config[field])
+        if isinstance(sizes.get("hidden"), int):
+            sizes["hidden"] = [sizes["hidden"]] * self.config.get("layers", 1)
+        if isinstance(sizes.get("kernel"), list):  # (depth, side, side)
+            sizes["kernel"] = sizes["kernel"][-1]
+        if "norm" in sizes:
+            sizes["norm"] = bool(sizes["norm"])
         return {**options_for(self.model, self.source), **sizes, **self.recording.options}
 
     def build(self, clip: Clip | None = None, **options: Any) -> tuple[Predictor, Loaded]:
@@ -159,7 +157,7 @@ class Golden:
     def fill(self, module: nn.Module, theirs: str, ours: str) -> None:
         """Loads the parameters of one module, `theirs`* in the whole network, `ours`* in ours."""
         state = {theirs + name: value for name, value in self.under("param/").items()}
-        placement = place(find(self.model, self.source), state)
+        placement = place(certificate(self.model).sources[self.source], state)
         assert not placement.faults
         tensors = placement.tensors.items()
         module.double().load_state_dict({name.removeprefix(ours): t for name, t in tensors})
@@ -204,10 +202,6 @@ class Golden:
         print(f"MEASURED {self.path.stem} gradients {worst:.2g}")
 
 
-def find(model: str, source: str) -> Source:
-    return sources(model)[source]
-
-
 @cache
 def files() -> tuple[Path, ...]:
     paths = sorted(HERE.glob("*.npz"))
@@ -227,7 +221,7 @@ def claims(path: Path) -> tuple[tuple[str, str, Recording], ...]:
     return tuple(
         (model, name, recording)
         for model in MODELS.names()
-        for name, source in sources(model).items()
+        for name, source in certificate(model).sources.items()
         if (recording := next((r for r in source.recordings if _fits(r, meta)), None))
     )
 
@@ -250,7 +244,7 @@ def recorded() -> Iterator[Golden]:
     """The files that a certificate claims, but for those of sources that are refused."""
     for path in files():
         for model, source, recording in claims(path):
-            if find(model, source).refused is None:
+            if certificate(model).sources[source].refused is None:
                 yield Golden(path, *_look(path), model, source, recording)
 
 

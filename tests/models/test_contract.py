@@ -23,9 +23,8 @@ COMBINATIONS: tuple[tuple[str, ...], ...] = ((), ("ce",), ("se",), ("ce", "se"))
 
 def tiny(model: str) -> dict[str, Any]:
     """Options that make a model small: those of the recurrent family, and its certificate's."""
-    known = certificate(model)
-    if known and known.tiny:
-        return known.tiny
+    if certificate(model).tiny:
+        return certificate(model).tiny
     small: dict[str, Any] = {}
     for name, parameter in MODELS.get(model).options.items():
         if name == "hidden":
@@ -37,14 +36,14 @@ def tiny(model: str) -> dict[str, Any]:
 
 def variants(model: str) -> Iterator[dict[str, Any]]:
     """All combinations of blocks, all sources, and what the certificate lists beside."""
-    entry, known = MODELS.get(model), certificate(model)
+    entry = MODELS.get(model)
     options = entry.options
     for blocks in COMBINATIONS if "blocks" in options else ((),):
         yield {"blocks": list(blocks)} if blocks else {}
     if "source" in options:
         names = typing.get_args(typing.get_type_hints(entry.build)["source"])
         yield from ({"source": name} for name in names if name != options["source"].default)
-    yield from known.variants if known else ()
+    yield from certificate(model).variants
 
 
 def cases() -> Iterator[Any]:

@@ -17,7 +17,7 @@ from benchbench.errors import BenchError, DataMissing, SchemaError, UnknownName
 from benchbench.predictor import Predictor
 from benchbench.registry import MODELS, build_model
 from benchbench.weights import files
-from benchbench.weights.certificate import certificate, find_source, options_for, sources
+from benchbench.weights.certificate import certificate, find_source, options_for
 from benchbench.weights.files import Imported, import_reference, load, read, save
 from benchbench.weights.reference import load_reference
 from benchbench.weights.sizes import sizes_of
@@ -188,7 +188,7 @@ def test_a_predictor_that_build_model_did_not_make_is_refused() -> None:
 ALL_SOURCES = [
     (model, source)
     for model in MODELS.names()
-    for source, what in sources(model).items()
+    for source, what in certificate(model).sources.items()
     if what.refused is None
 ]
 
@@ -196,7 +196,6 @@ ALL_SOURCES = [
 @pytest.mark.parametrize(("model", "source"), ALL_SOURCES)
 def test_the_options_of_a_source_build_its_model(model: str, source: str) -> None:
     known = certificate(model)
-    assert known is not None
     options = options_for(model, source)
     # sizes that fit these options, where others would not
     wired = next((v for v in known.variants if options and options.items() <= v.items()), {})
@@ -211,9 +210,7 @@ def test_the_options_of_a_source_build_its_model(model: str, source: str) -> Non
 @pytest.mark.parametrize("model", [n for n in MODELS.names() if MODELS.get(n).trains])
 def test_a_certificate_names_what_exists(model: str) -> None:
     known = certificate(model)
-    if known is None:
-        pytest.skip("it has none")
-    everywhere = {source for name in MODELS.names() for source in sources(name)}
+    everywhere = {source for name in MODELS.names() for source in certificate(name).sources}
     assert {proof.source for proof in known.proofs} <= everywhere
     assert all(proof.arrays for proof in known.proofs)
     options = MODELS.get(model).options
