@@ -27,6 +27,7 @@ Count = Annotated[int, _up_to(1_000_000_000)]
 Depth = Annotated[int, _up_to(100)]
 """A number of layers, or of repetitions of one."""
 Counts = Annotated[Sequence[Count], Field(min_length=1, max_length=100)]
+Depths = Annotated[Sequence[Depth], Field(min_length=1, max_length=100)]
 
 _STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True)
 _EXPECTED = {

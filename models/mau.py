@@ -23,7 +23,7 @@ from benchbench.predictor import Predictor
 from benchbench.recurrent import Cell, Recurrent, Stack, State
 from benchbench.registry import register_model
 
-from ._layers import Conv
+from ._layers import Conv, one_width
 
 
 class MAUCell(nn.Module):
@@ -119,11 +119,11 @@ class MAUStack(Stack[list[State]]):
     def __init__(self, cells: Sequence[Cell], encoder: Encoder, decoder: Decoder, *, tau: int):
         super().__init__(cells, decoder, embed=encoder)
         self.tau = tau
+        self.halvings = len(decoder.layers)
 
     def begin(self, x: Tensor) -> list[State]:
         B, _, H, W = x.shape
-        halvings = len(self.head.layers)  # type: ignore[arg-type]
-        states = self.zeros(x.new_zeros(B, 1, H >> halvings, W >> halvings))
+        states = self.zeros(x.new_zeros(B, 1, H >> self.halvings, W >> self.halvings))
         return [
             state._replace(more=(past := state.c.expand(self.tau, -1, -1, -1, -1), past))
             for state in states
@@ -147,7 +147,7 @@ def mau(
     hidden: Counts = (64, 64, 64, 64),
     kernel: Count = 5,
     tau: Depth = 5,
-    reduction: Count = 4,
+    halvings: Depth = 2,
     residual: bool = False,
     recall: bool = False,
 ) -> Predictor:
@@ -157,26 +157,22 @@ def mau(
         hidden: width of each layer, of the encoder's and of the decoder's maps, all equal.
         kernel: side of the cells' kernels.
         tau: how many steps back each cell attends; no tensor shows it.
-        reduction: how many times smaller than the frames the maps are, a power of 2; 4 on Moving
-            MNIST, 2 on TaxiBJ.
+        halvings: of a frame before the cells; 2 on Moving MNIST, 1 on TaxiBJ. The sources' sr_size
+            is 2 to that.
         residual: each layer's input is added to its output ('residual' cells of the source).
         recall: the decoder is given the encoder's maps ('recall' mode of the source).
     """
-    if not hidden or len(set(hidden)) != 1:
-        raise Unfit(f"hidden {list(hidden)}: S and T have one width, so widths must be equal")
+    width = one_width(hidden)
     if tau < 2:
         raise Unfit(f"tau must be at least 2, for attention to have a choice, not {tau}")
-    if reduction < 1 or reduction & (reduction - 1):
-        raise Unfit(f"reduction must be a power of 2, not {reduction}")
-    if clip.height % reduction or clip.width % reduction:
+    if clip.height % 2**halvings or clip.width % 2**halvings:
         raise Unfit(
-            f"frames of {clip.height}x{clip.width} do not divide by the reduction {reduction}; "
-            "choose one that divides both"
+            f"frames of {clip.height}x{clip.width} cannot be halved {halvings} times; "
+            "choose halvings so that 2 to their number divides both sides"
         )
     # the sources' option for the norm is never read
-    conv = Conv(kernel, (clip.height // reduction, clip.width // reduction), bias=True)
-    halvings = reduction.bit_length() - 1
-    cells = [MAUCell(width, conv, residual=residual) for width in hidden]
-    encoder = Encoder(clip.channels, hidden[0], halvings)
-    decoder = Decoder(clip.channels, hidden[0], halvings, recall=recall)
+    conv = Conv(kernel, (clip.height >> halvings, clip.width >> halvings), bias=True)
+    cells = [MAUCell(width, conv, residual=residual) for _ in hidden]
+    encoder = Encoder(clip.channels, width, halvings)
+    decoder = Decoder(clip.channels, width, halvings, recall=recall)
     return Recurrent(MAUStack(cells, encoder, decoder, tau=tau), patch=1)

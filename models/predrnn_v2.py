@@ -1,4 +1,4 @@
-"""PredRNN-V2, Wang et al., TPAMI 2022: PredRNN whose two memories are kept apart by a penalty.
+"""PredRNN-V2, Wang et al., TPAMI 2022, arXiv:2103.09504: PredRNN that keeps its memories apart.
 
 Sources: thuml/predrnn-pytorch `core/models/predrnn_v2.py` at 49d3b0f, and chengtan9907/OpenSTL
 `openstl/models/predrnnv2_model.py` at c74deb5, the same network. Reverse scheduled sampling, the
@@ -67,9 +67,9 @@ def predrnn_v2(
         decoupling: weight of the memories' similarity in the loss; 0.1 on Moving MNIST and TaxiBJ,
             0.01 on KTH.
     """
-    one_width(hidden)
+    width = one_width(hidden)
     c, h, w = folded(clip, patch)
     conv = Conv(kernel, (h, w), norm=norm)
     cells = layers(lambda inputs, n: SpatiotemporalLSTMCell(inputs, n, conv), c, hidden)
-    stack = Zigzag(cells, nn.Conv2d(hidden[0], c, 1, bias=False))
-    return Recurrent(stack, patch=patch, penalty=Decoupling(hidden[0], weight=decoupling))
+    stack = Zigzag(cells, nn.Conv2d(width, c, 1, bias=False))
+    return Recurrent(stack, patch=patch, penalty=Decoupling(width, weight=decoupling))

@@ -1,6 +1,6 @@
-"""SimVP, Gao et al., CVPR 2022: convolutions alone, all frames at once.
+"""SimVP, Gao et al., CVPR 2022, arXiv:2206.05099: convolutions alone, all frames at once.
 
-Sources: A4Bio/SimVP `model.py`, `modules.py` at 4dcd445 (the authors'), and chengtan9907/OpenSTL
+Sources: A4Bio/SimVP `model.py`, `modules.py` at 4dcd445 (`simvp`), and chengtan9907/OpenSTL
 `openstl/models/simvp_model.py`, `openstl/modules/simvp_modules.py` at c74deb5 (`openstl`), whose
 model type IncepU has the same translator between another encoder and decoder.
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,12 +23,18 @@ from benchbench.predictor import Predictor, Progress
 from benchbench.registry import register_model
 
 Sampling = Literal["none", "down", "up"]
-Layers = Literal["published", "openstl"]
 Layer = Callable[[int, int, int, Sampling], nn.Module]
 """(inputs, outputs, kernel, sampling) to a layer of the encoder or decoder."""
 
+Width = Annotated[Count, "channels of a frame's maps, hid_S in the paper."]
+Layers = Annotated[
+    Depth, "layers of the encoder and of the decoder, every second halving or doubling; N_S."
+]
+EncoderKernel = Annotated[Count, "side of the encoder's kernels."]
+DecoderKernel = Annotated[Count, "side of the decoder's kernels."]
 
-def published_layer(inputs: int, outputs: int, kernel: int, sampling: Sampling) -> nn.Module:
+
+def authors_layer(inputs: int, outputs: int, kernel: int, sampling: Sampling) -> nn.Module:
     """The authors' layer: convolution, transposed where it doubles, group norm, leaky ReLU."""
     conv: nn.Module
     if sampling == "up":
@@ -150,12 +156,10 @@ class InceptionUNet(nn.Module):
         self, channels: int, width: int, depth: int, kernels: Sequence[int], groups: int
     ) -> None:
         super().__init__()
-        if depth < 2:
-            raise Unfit(f"translator_depth must be at least 2, not {depth}")
-        if not kernels or any(k < 1 or k % 2 == 0 for k in kernels):
+        if depth < 2 or width < 2:
+            raise Unfit(f"translator_depth {depth} and translator_width {width} must be at least 2")
+        if any(k % 2 == 0 for k in kernels):
             raise Unfit(f"translator_kernels must be odd numbers, not {list(kernels)}")
-        if width < 2 or groups < 1:
-            raise Unfit(f"translator_width {width} must be at least 2, groups {groups} at least 1")
         reads = [channels] + [width] * (depth - 1)
         joins = [width] + [2 * width] * (depth - 1)
         gives = [width] * (depth - 1) + [channels]
@@ -212,7 +216,7 @@ class SimVP(Predictor):
 def shell(
     clip: Clip,
     *,
-    layers: Layers,
+    source: Literal["simvp", "openstl"],
     width: int,
     depth: int,
     encoder_kernel: int,
@@ -223,25 +227,25 @@ def shell(
     Raises:
         Unfit: they cannot be built so, or not for the clip.
     """
-    if width < 2 or width % 2:
+    if width % 2:
         raise Unfit(f"width must be even, for the norms' two groups, not {width}")
     # the authors' code takes odd depths, OpenSTL's leaves a layer out of them
-    if depth < 2 or depth % 2:
+    if depth % 2:
         raise Unfit(f"depth must be even, as layers keep and halve maps in turn, not {depth}")
     for name, kernel in (("encoder_kernel", encoder_kernel), ("decoder_kernel", decoder_kernel)):
-        if kernel < 1 or kernel % 2 == 0:
-            raise Unfit(f"{name} must be an odd number of at least 1, not {kernel}")
+        if kernel % 2 == 0:
+            raise Unfit(f"{name} must be an odd number, not {kernel}")
     factor = 2 ** (depth // 2)
     if clip.height % factor or clip.width % factor:
         raise Unfit(
             f"frames of {clip.height}x{clip.width} cannot be halved {depth // 2} times; "
             f"choose a smaller depth, or frames whose sides divide by {factor}"
         )
-    published = layers == "published"
-    layer = published_layer if published else openstl_layer
+    authors = source == "simvp"
+    layer = authors_layer if authors else openstl_layer
     return (
         Encoder(clip.channels, width, depth, encoder_kernel, layer),
-        Decoder(clip.channels, width, depth, decoder_kernel, layer, joined=published),
+        Decoder(clip.channels, width, depth, decoder_kernel, layer, joined=authors),
     )
 
 
@@ -249,11 +253,11 @@ def shell(
 def simvp(
     clip: Clip,
     *,
-    layers: Layers = "published",
-    width: Count = 64,
-    depth: Depth = 4,
-    encoder_kernel: Count = 3,
-    decoder_kernel: Count = 3,
+    source: Literal["simvp", "openstl"] = "simvp",
+    width: Width = 64,
+    depth: Layers = 4,
+    encoder_kernel: EncoderKernel = 3,
+    decoder_kernel: DecoderKernel = 3,
     translator_width: Count = 256,
     translator_depth: Depth = 8,
     translator_kernels: Counts = (3, 5, 7, 11),
@@ -262,12 +266,8 @@ def simvp(
     """SimVP with its inception translator; the defaults are the authors' for Moving MNIST.
 
     Args:
-        layers: of encoder and decoder: `published`, the authors', whose last layer reads maps and
+        source: whose encoder and decoder: `simvp`, the authors', the last layer reading maps and
             skip side by side; `openstl`, with SiLU and shuffled pixels, which adds the two.
-        width: channels of a frame's maps, hid_S in the paper.
-        depth: layers of the encoder and of the decoder, every second halving or doubling; N_S.
-        encoder_kernel: side of the encoder's kernels.
-        decoder_kernel: side of the decoder's.
         translator_width: channels of all frames' maps in the translator, hid_T; 256 in the authors'
             code, 512 in OpenSTL's configuration.
         translator_depth: inception blocks down, and again up; N_T.
@@ -278,7 +278,7 @@ def simvp(
     channels = clip.context * width
     encoder, decoder = shell(
         clip,
-        layers=layers,
+        source=source,
         width=width,
         depth=depth,
         encoder_kernel=encoder_kernel,

@@ -1,4 +1,4 @@
-"""SimVP v2, Tan et al., arXiv 2022: SimVP with gated spatiotemporal attention (gSTA).
+"""SimVP v2, Tan et al., 2022, arXiv:2211.12509: SimVP with gated spatiotemporal attention, gSTA.
 
 Source: chengtan9907/OpenSTL `openstl/models/simvp_model.py`, `openstl/modules/simvp_modules.py` at
 c74deb5, the authors' own; model type gSTA.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +23,14 @@ from benchbench.predictor import Predictor
 from benchbench.registry import register_model
 
 from ._layers import DropPath
-from .simvp import SimVP, shell
+from .simvp import DecoderKernel, EncoderKernel, Layers, SimVP, Width, shell
+
+TranslatorWidth = Annotated[Count, "channels of all frames' maps in the translator, hid_T."]
+TranslatorDepth = Annotated[Depth, "blocks of the translator, N_T."]
+MLPRatio = Annotated[float, "hidden channels of a block's MLP for each of its own."]
+LastRate = Annotated[
+    float, "stochastic depth of the last block, 0.1 on TaxiBJ; the first one's is 0.01."
+]
 
 
 class LargeKernel(nn.Module):
@@ -140,8 +148,8 @@ class MetaTranslator(nn.Module):
         super().__init__()
         if depth < 2:
             raise Unfit(f"translator_depth must be at least 2, not {depth}")
-        if width < 1 or int(min(channels, width) * mlp_ratio) < 1:
-            raise Unfit(f"translator_width {width} times mlp_ratio {mlp_ratio} must be at least 1")
+        if int(min(channels, width) * mlp_ratio) < 1:
+            raise Unfit(f"mlp_ratio {mlp_ratio} leaves a block no hidden channels")
         if not 0 <= drop_path < 1:
             raise Unfit(f"drop_path must be at least 0 and less than 1, not {drop_path}")
         reads = [channels] + [width] * (depth - 1)
@@ -173,30 +181,19 @@ def gated(width: int) -> Attention:
 def simvp_v2(
     clip: Clip,
     *,
-    width: Count = 64,
-    depth: Depth = 4,
-    encoder_kernel: Count = 3,
-    decoder_kernel: Count = 3,
-    translator_width: Count = 512,
-    translator_depth: Depth = 8,
-    mlp_ratio: float = 8.0,
-    drop_path: float = 0.0,
+    width: Width = 64,
+    depth: Layers = 4,
+    encoder_kernel: EncoderKernel = 3,
+    decoder_kernel: DecoderKernel = 3,
+    translator_width: TranslatorWidth = 512,
+    translator_depth: TranslatorDepth = 8,
+    mlp_ratio: MLPRatio = 8.0,
+    drop_path: LastRate = 0.0,
 ) -> Predictor:
-    """SimVP with gated spatiotemporal attention; the defaults are OpenSTL's for Moving MNIST.
-
-    Args:
-        width: channels of a frame's maps, hid_S in the paper.
-        depth: layers of the encoder and of the decoder, every second halving or doubling; N_S.
-        encoder_kernel: side of the encoder's kernels.
-        decoder_kernel: side of the decoder's.
-        translator_width: channels of all frames' maps in the translator, hid_T.
-        translator_depth: its blocks, N_T.
-        mlp_ratio: hidden channels of a block's MLP for each of its own.
-        drop_path: stochastic depth of the last block, 0.1 on TaxiBJ; the first one's is 0.01.
-    """
+    """SimVP with gated spatiotemporal attention; the defaults are OpenSTL's for Moving MNIST."""
     encoder, decoder = shell(
         clip,
-        layers="openstl",
+        source="openstl",
         width=width,
         depth=depth,
         encoder_kernel=encoder_kernel,

@@ -1,4 +1,4 @@
-"""SwinLSTM, Tang et al., ICCV 2023: a simplified LSTM whose gate is a Swin Transformer.
+"""SwinLSTM, Tang et al., ICCV 2023, arXiv:2308.09891: an LSTM whose gate is a Swin Transformer.
 
 Sources: SongTang-x/SwinLSTM `SwinLSTM_D.py`, `SwinLSTM_B.py`, and chengtan9907/OpenSTL
 `openstl/models/swinlstm_model.py`, `openstl/modules/swinlstm_modules.py` at c74deb5, equal to the
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from benchbench.clip import Clip
 from benchbench.errors import Unfit
-from benchbench.options import Count
+from benchbench.options import Count, Counts, Depths
 from benchbench.predictor import Predictor
 from benchbench.recurrent import Recurrent, Stack, State
 from benchbench.registry import register_model
@@ -160,7 +160,7 @@ class Levels:
                 f"maps of {size[0]}x{size[1]} do not divide into windows of {max(window, 2)}; "
                 "choose frames whose sides divide by a higher power of 2, or fewer depths"
             )
-        if heads < 1 or width % heads:
+        if width % heads:
             raise Unfit(f"a width of {width} does not divide into {heads} heads")
         blocks = [
             SwinBlock(
@@ -184,8 +184,8 @@ def swinlstm(
     *,
     variant: Literal["d", "b"] = "d",
     width: Count = 128,
-    depths: Sequence[int] | None = None,
-    heads: Sequence[int] | None = None,
+    depths: Depths | None = None,
+    heads: Counts | None = None,
     window: Count = 4,
     mlp_ratio: float = 4.0,
     drop_path: float = 0.1,
@@ -209,7 +209,7 @@ def swinlstm(
     if heads is None:
         heads = (4, 8, 8, 4) if deep else (4,)
     fits = len(depths) % 2 == 0 if deep else len(depths) == 1
-    if not fits or len(depths) != len(heads) or min(depths, default=0) < 1:
+    if not fits or len(depths) != len(heads):
         expected = "as many cells going down as up" if deep else "a single cell"
         raise Unfit(f"depths {list(depths)} and heads {list(heads)}: expected {expected}")
     halvings = len(depths) // 2

@@ -1,4 +1,4 @@
-"""TAU, Tan et al., CVPR 2023: temporal attention unit, with a loss of the frames' differences.
+"""TAU, Tan et al., CVPR 2023, arXiv:2206.12126: attention over time, and a loss of differences.
 
 Source: chengtan9907/OpenSTL `openstl/modules/simvp_modules.py`, `openstl/methods/tau.py` at
 c74deb5, the authors' own; SimVP's encoder and decoder, gSTA's blocks with another gate.
@@ -13,12 +13,19 @@ from torch import Tensor, nn
 
 from benchbench.clip import Clip
 from benchbench.errors import Unfit
-from benchbench.options import Count, Depth
 from benchbench.predictor import Predictor, Progress
 from benchbench.registry import register_model
 
-from .simvp import SimVP, shell
-from .simvp_v2 import Attention, LargeKernel, MetaTranslator
+from .simvp import DecoderKernel, EncoderKernel, Layers, SimVP, Width, shell
+from .simvp_v2 import (
+    Attention,
+    LargeKernel,
+    LastRate,
+    MetaTranslator,
+    MLPRatio,
+    TranslatorDepth,
+    TranslatorWidth,
+)
 
 
 class TemporalGate(nn.Module):
@@ -87,32 +94,24 @@ class TAU(SimVP):
 def tau(
     clip: Clip,
     *,
-    width: Count = 64,
-    depth: Depth = 4,
-    encoder_kernel: Count = 3,
-    decoder_kernel: Count = 3,
-    translator_width: Count = 512,
-    translator_depth: Depth = 8,
-    mlp_ratio: float = 8.0,
-    drop_path: float = 0.0,
+    width: Width = 64,
+    depth: Layers = 4,
+    encoder_kernel: EncoderKernel = 3,
+    decoder_kernel: DecoderKernel = 3,
+    translator_width: TranslatorWidth = 512,
+    translator_depth: TranslatorDepth = 8,
+    mlp_ratio: MLPRatio = 8.0,
+    drop_path: LastRate = 0.0,
     weight: float = 0.1,
 ) -> Predictor:
     """TAU; the defaults are OpenSTL's for Moving MNIST.
 
     Args:
-        width: channels of a frame's maps, hid_S in SimVP.
-        depth: layers of the encoder and of the decoder, every second halving or doubling; N_S.
-        encoder_kernel: side of the encoder's kernels.
-        decoder_kernel: side of the decoder's.
-        translator_width: channels of all frames' maps in the translator, hid_T.
-        translator_depth: its blocks, N_T.
-        mlp_ratio: hidden channels of a block's MLP for each of its own.
-        drop_path: stochastic depth of the last block, 0.1 on TaxiBJ; the first one's is 0.01.
         weight: of the divergence between differences of frames, beside the criterion.
     """
     encoder, decoder = shell(
         clip,
-        layers="openstl",
+        source="openstl",
         width=width,
         depth=depth,
         encoder_kernel=encoder_kernel,

@@ -65,17 +65,20 @@ class Recording(Part):
 class Size(Part):
     """What an option of the builder is, as a tensor of ours shows it.
 
-    That there is such a tensor, where `axis` is left out.
+    That there is such a tensor, where it has neither `axis` nor `{n}`.
     """
 
-    tensor: str
-    """Our name; with `{layer}` in it, the option is a list, a number for each layer."""
+    tensor: str | tuple[str, ...]
+    """Our name. With `{layer}` in it, the option is a list, a number for each layer, of all the
+    names one after the other; with `{n}`, the number is how many such tensors there are."""
     axis: int | None = None
     """The axis whose length it is."""
     parts: int = 1
     """The axis holds so many equal parts, each of that length."""
     pixels: bool = False
     """The axis holds the pixels of a patch of all channels, and the option is the patch's side."""
+    over: Size | None = None
+    """What the length is divided by."""
 
 
 class Source(Part):

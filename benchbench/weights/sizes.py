@@ -25,24 +25,47 @@ def sizes_of(
     """
     sizes = certificate(model).sizes
     shown = {
-        option: value
+        option: number
         for option, size in sizes.items()
-        if size.axis is not None and (value := _length(size, placed, channels)) is not None
+        if (number := _numbers(size, placed, channels)) is not None
     }
-    flags = {option: size.tensor in placed for option, size in sizes.items() if size.axis is None}
+    flags = {option: size.tensor in placed for option, size in sizes.items() if _is_flag(size)}
     return {**shown, **flags} if shown else {}
 
 
-def _length(size: Size, placed: Mapping[str, Tensor], channels: int | None) -> Any:
-    """The length of a tensor's axis, or those of all layers; None where it is not shown."""
-    assert size.axis is not None
-    if "{layer}" in size.tensor:
-        names = (size.tensor.format(layer=layer) for layer in itertools.count())
-        layers = itertools.takewhile(lambda name: name in placed, names)
-        return [placed[name].shape[size.axis] // size.parts for name in layers] or None
-    if size.tensor not in placed:
+def _is_flag(size: Size) -> bool:
+    return size.axis is None and "{n}" not in str(size.tensor)
+
+
+def _numbers(size: Size, placed: Mapping[str, Tensor], channels: int | None) -> Any:
+    """The number that tensors show, or those of all layers; None where they show none."""
+    names = (size.tensor,) if isinstance(size.tensor, str) else size.tensor
+    if _is_flag(size):
         return None
-    length = placed[size.tensor].shape[size.axis] // size.parts
+    if "{layer}" not in names[0]:
+        return _number(size, names[0], placed, channels)
+    layers: list[float | None] = []
+    for name in names:
+        each = (name.replace("{layer}", str(layer)) for layer in itertools.count())
+        numbers = (_number(size, layer, placed, channels) for layer in each)
+        layers += itertools.takewhile(bool, numbers)
+    return layers or None
+
+
+def _number(
+    size: Size, name: str, placed: Mapping[str, Tensor], channels: int | None
+) -> float | None:
+    """What one tensor shows: the length of its axis, or how many there are of its kind."""
+    if "{n}" in name:
+        tensors = (name.replace("{n}", str(n)) in placed for n in itertools.count())
+        return sum(itertools.takewhile(bool, tensors)) or None
+    assert size.axis is not None
+    if name not in placed:
+        return None
+    length = placed[name].shape[size.axis] // size.parts
+    if size.over is not None:
+        ratio = length / _numbers(size.over, placed, channels)
+        return int(ratio) if ratio.is_integer() else ratio
     if not size.pixels:
         return length
     side = math.isqrt(length // channels) if channels else 0

@@ -154,6 +154,23 @@ class Golden:
         np.savez(path, **{name: value.numpy() for name, value in self.under("param/").items()})
         return import_reference(self.model, self.source, path, clip, options)[0]
 
+    def check_import(self, predictor: Predictor, clip: Clip, folder: Path, **given: Any) -> None:
+        """Asserts that the recorded tensors, as a checkpoint, become the predictor's.
+
+        Args:
+            clip: of the recording.
+            folder: for the checkpoint.
+            given: options of the predictor that no tensor shows; it must need no others.
+        """
+        imported = self.imported(folder, clip, **given)
+        assert predictor.built_as is not None
+        assert imported.options == predictor.built_as.options
+        ours = predictor.state_dict()
+        assert ours.keys() == imported.state_dict.keys()
+        for name, tensor in imported.state_dict.items():
+            if tensor.is_floating_point():
+                torch.testing.assert_close(tensor.to(ours[name]), ours[name], rtol=0, atol=1e-7)
+
     def fill(self, module: nn.Module, theirs: str, ours: str) -> None:
         """Loads the parameters of one module, `theirs`* in the whole network, `ours`* in ours."""
         state = {theirs + name: value for name, value in self.under("param/").items()}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from benchbench.clip import Clip
-from benchbench.errors import Unfit
+from benchbench.errors import SchemaError, Unfit
 from benchbench.predictor import Progress
 from benchbench.recurrent import Recurrent
 from benchbench.registry import build_model
@@ -21,23 +23,34 @@ CLIP = Clip(1, 8, 8, 2, 2)
 
 def build(golden: Golden) -> tuple[Recurrent, Loaded]:
     config = golden.config
-    clip = Clip(config["C"], *config["hw"], config["Tin"], config["Tout"])
     predictor, loaded = golden.build(
-        clip,
+        clip_of(golden),
         hidden=[int(width) for width in config["nh"].split(",")],
         kernel=config["fs"],
-        tau=config["tau"],
-        reduction=config["sr"],
-        residual=config["cell"] == "residual",
-        recall=config["mode"] == "recall",
+        halvings=int(math.log2(config["sr"])),
+        **unseen(golden),
     )
     assert isinstance(predictor, Recurrent)
     return predictor, loaded
 
 
+def clip_of(golden: Golden) -> Clip:
+    config = golden.config
+    return Clip(config["C"], *config["hw"], config["Tin"], config["Tout"])
+
+
+def unseen(golden: Golden) -> dict[str, Any]:
+    """The options that no tensor shows."""
+    return {
+        "tau": golden.config["tau"],
+        "residual": golden.config["cell"] == "residual",
+        "recall": golden.config["mode"] == "recall",
+    }
+
+
 def small(**options: Any) -> Recurrent:
     torch.manual_seed(0)
-    sizes = {"hidden": [4, 4], "kernel": 3, "reduction": 2, "tau": 2}
+    sizes = {"hidden": [4, 4], "kernel": 3, "halvings": 1, "tau": 2}
     predictor = build_model("mau", CLIP, **{**sizes, **options})
     assert isinstance(predictor, Recurrent)
     return predictor
@@ -48,6 +61,14 @@ def test_predictions_equal_the_recorded(golden: Golden) -> None:
     predictor, _ = build(golden)
     with torch.no_grad():
         golden.check(predictor(golden["in/x"], golden.config["Tout"]), "out/pred")
+
+
+@goldens("out/pred", model="mau")
+def test_a_checkpoint_shows_what_is_not_asked_for(golden: Golden, tmp_path: Path) -> None:
+    predictor, _ = build(golden)
+    golden.check_import(predictor, clip_of(golden), tmp_path, **unseen(golden))
+    with pytest.raises(SchemaError, match="tensors do not show tau, how many steps back"):
+        golden.check_import(predictor, clip_of(golden), tmp_path, residual=False, recall=False)
 
 
 @goldens("out/next_frames_masked", model="mau")
@@ -91,8 +112,7 @@ def test_a_cell_remembers_its_last_inputs_and_memories_only() -> None:
     [
         ({"hidden": [4, 3]}, "widths must be equal"),
         ({"tau": 1}, "tau must be at least 2"),
-        ({"reduction": 3}, "power of 2"),
-        ({"reduction": 16}, "do not divide by the reduction 16"),
+        ({"halvings": 4}, "cannot be halved 4 times"),
         ({"kernel": 4}, "kernel must be an odd number"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,9 +23,8 @@ from .goldens import Golden, goldens
 
 def build(golden: Golden) -> tuple[Recurrent, Loaded]:
     config = golden.config
-    clip = Clip(config["C"], *config["hw"], config["Tin"], config["Tout"])
     predictor, loaded = golden.build(
-        clip,
+        clip_of(golden),
         hidden=[int(width) for width in config["nh"].split(",")],
         kernel=config["fs"],
         patch=config["ps"],
@@ -33,6 +33,11 @@ def build(golden: Golden) -> tuple[Recurrent, Loaded]:
     )
     assert isinstance(predictor, Recurrent)
     return predictor, loaded
+
+
+def clip_of(golden: Golden) -> Clip:
+    config = golden.config
+    return Clip(config["C"], *config["hw"], config["Tin"], config["Tout"])
 
 
 def progress(golden: Golden) -> Progress:
@@ -52,6 +57,15 @@ def test_predictions_equal_the_recorded(golden: Golden) -> None:
     predictor, _ = build(golden)
     with torch.no_grad():
         golden.check(predictor(golden["in/x"], golden.config["Tout"]), "out/pred")
+
+
+@goldens("out/pred", model="predrnn_v2")
+def test_a_checkpoint_shows_all_options_but_the_weight_of_the_penalty(
+    golden: Golden, tmp_path: Path
+) -> None:
+    predictor, _ = build(golden)
+    beta = golden.config["beta"]
+    golden.check_import(predictor, clip_of(golden), tmp_path, decoupling=beta)
 
 
 @goldens("out/next_frames_masked", model="predrnn_v2")

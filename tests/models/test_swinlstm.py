@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,9 +33,8 @@ def build(golden: Golden) -> tuple[Recurrent, Loaded]:
         if match and name.endswith("table"):
             cells.setdefault((match[1], int(match[2] or 0)), []).append(golden[name])
     order = sorted(cells)
-    clip = Clip(config["C"], config["hw"], config["hw"], config["Tin"], config["Tout"])
     predictor, loaded = golden.build(
-        clip,
+        clip_of(golden),
         width=config["dim"],
         window=config["ws"],
         depths=[len(cells[cell]) for cell in order],
@@ -42,6 +42,11 @@ def build(golden: Golden) -> tuple[Recurrent, Loaded]:
     )
     assert isinstance(predictor, Recurrent)
     return predictor, loaded
+
+
+def clip_of(golden: Golden) -> Clip:
+    config = golden.config
+    return Clip(config["C"], config["hw"], config["hw"], config["Tin"], config["Tout"])
 
 
 def small(**options: Any) -> Recurrent:
@@ -57,6 +62,12 @@ def test_predictions_equal_the_recorded(golden: Golden) -> None:
     predictor, _ = build(golden)
     with torch.no_grad():
         golden.check(predictor(golden["in/x"], golden.config["Tout"]), "out/pred")
+
+
+@goldens("out/pred", model="swinlstm")
+def test_a_checkpoint_shows_all_options_but_the_window(golden: Golden, tmp_path: Path) -> None:
+    predictor, _ = build(golden)
+    golden.check_import(predictor, clip_of(golden), tmp_path, window=golden.config["ws"])
 
 
 @goldens("out/next_frames", model="swinlstm")
@@ -156,7 +167,6 @@ def test_predictions_are_between_0_and_1() -> None:
     ("options", "message"),
     [
         ({"depths": [2], "heads": [2]}, "as many cells going down as up"),
-        ({"depths": []}, "as many cells going down as up"),
         ({"variant": "b"}, "a single cell"),
         ({"heads": [2, 4]}, "expected as many"),
         ({"heads": [3, 4, 4, 2]}, "does not divide into 3 heads"),
