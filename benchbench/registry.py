@@ -25,7 +25,7 @@ from benchbench.clip import Clip
 from benchbench.errors import BenchError, SchemaError, UnknownName, located, nearest
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoints
+    from importlib.metadata import EntryPoint, EntryPoints
 
     from benchbench.dataset import Dataset
     from benchbench.executor import Executor
@@ -186,6 +186,19 @@ def entry_points(group: str) -> EntryPoints:
     from importlib import metadata  # here, because it takes longer than the rest of `bench --help`
 
     return metadata.entry_points(group=group)
+
+
+def load(point: EntryPoint, noun: str) -> Any:
+    """What an entry point offers.
+
+    Raises:
+        SchemaError: it cannot be imported.
+    """
+    try:
+        return point.load()
+    except Exception as error:
+        where = located(error, _origin(point.module))
+        raise SchemaError(f"{noun} '{point.name}' cannot be imported; {where}") from error
 
 
 def _origin(module: str) -> str | None:

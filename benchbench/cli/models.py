@@ -47,26 +47,27 @@ def listing(context: typer.Context) -> None:
 @models.command()
 def show(name: Model) -> None:
     """Print a model's certificate: options, sizes, what it was proved equal to, what differs."""
-    from benchbench.weights.certificate import Certificate, certificate
+    from benchbench.weights.certificate import Certificate
+    from benchbench.weights.certificate import certificate as certificate_of
 
-    entry, known = MODELS.get(name), certificate(name)
+    entry, certificate = MODELS.get(name), certificate_of(name)
     say(f"{name}: {MODELS.citation(name)}")
     say(f"version {entry.version}, {'trained' if entry.trains else 'not trained'}")
     _options(entry)
-    if known == Certificate():
+    if certificate == Certificate():
         say("\nNo certificate: it was compared with nothing.")
         return
-    _proofs(known)
-    _counts(known)
-    sources = known.sources.items()
+    _proofs(certificate)
+    _counts(certificate)
+    sources = certificate.sources.items()
     for title, lines in (
         ("Parameters that no gradient changes, by default", _dead_parameters(name)),
-        ("Known bugs of the original", known.bugs),
-        ("Departures", known.departures),
-        ("Deliberately not followed", known.not_followed),
-        ("Proved by nothing", known.unproved),
-        ("How the sources train it", known.training),
-        ("Published training, as a suite's train", map(_recipe, known.recipes)),
+        ("Known bugs of the original", certificate.bugs),
+        ("Departures", certificate.departures),
+        ("Deliberately not followed", certificate.not_followed),
+        ("Proved by nothing", certificate.unproved),
+        ("How the sources train it", certificate.training),
+        ("Published training, as a suite's train", map(_recipe, certificate.recipes)),
         (
             "Weights that can be imported (bench weights import)",
             [f"{source}: {what.cite}" for source, what in sources if what.refused is None],
@@ -89,10 +90,10 @@ def _options(entry: Entry[Any]) -> None:
     table(("Option", "Default", "What it is"), rows)
 
 
-def _proofs(known: Certificate) -> None:
+def _proofs(certificate: Certificate) -> None:
     numbers = ("Largest difference", "Loss, rel.", "Gradient, rel.")
     rows = []
-    for proof in known.proofs:
+    for proof in certificate.proofs:
         differences = (proof.predictions, proof.losses, proof.gradients)
         texts = ("–" if number is None else f"{number:.2g}" for number in differences)
         arrays = f"{proof.what} ({', '.join(proof.arrays)})"
@@ -102,10 +103,10 @@ def _proofs(known: Certificate) -> None:
         table(("Proved equal to", "On", *numbers, "Allowed"), rows, numbers)
 
 
-def _counts(known: Certificate) -> None:
+def _counts(certificate: Certificate) -> None:
     numbers = ("Parameters", "Without gradient", "Left out")
     rows = []
-    for count in known.counts:
+    for count in certificate.counts:
         options = ", ".join(f"{key}={written(value)}" for key, value in count.options.items())
         frames = "x".join(map(str, count.frames))
         parts = (count.without_gradient, count.left_out)

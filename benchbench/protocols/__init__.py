@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import functools
 import importlib
-import importlib.metadata
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchbench.errors import SchemaError, Unfit, UnknownName, nearest
+from benchbench.registry import entry_points, load
 from benchbench.scoring.protocol import Protocol
 
 if TYPE_CHECKING:
@@ -21,12 +22,18 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import Tensor
 
+log = logging.getLogger(__name__)
+
 
 @functools.cache
 def _by_name() -> dict[str, Protocol]:
     stems = sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
     offers = [importlib.import_module(f"{__name__}.{stem}").PROTOCOLS for stem in stems]
-    offers += [entry.load() for entry in importlib.metadata.entry_points(group=__name__)]
+    for point in entry_points(__name__):
+        try:
+            offers.append(load(point, "plug-in of protocols"))
+        except SchemaError as error:  # no reason to do without the others
+            log.warning("%s", error)
     by_name: dict[str, Protocol] = {}
     for protocol in (protocol for offer in offers for protocol in offer):
         if protocol.name in by_name:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchbench.errors import SchemaError, UnknownName, nearest
-from benchbench.registry import entry_points
+from benchbench.registry import entry_points, load
 from benchbench.report.terminal import console, grid, visible, whole_width
 
 if TYPE_CHECKING:
@@ -236,10 +236,7 @@ class Formats(Mapping[str, Format]):
         points = self._points()
         if name not in points:
             raise UnknownName(f"no format '{name}'{nearest(name, self)}")
-        try:
-            form = points[name].load()
-        except Exception as error:
-            raise SchemaError(f"format '{name}' of {points[name].value}: {error}") from error
+        form = load(points[name], "format")
         if not isinstance(form, Format):
             raise SchemaError(f"format '{name}': {points[name].value} is not a `Format`")
         return form

@@ -5,15 +5,17 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from benchbench import protocols
 from benchbench.cli import app, main
+from benchbench.errors import SchemaError
 
-from ..stand_ins import bench
+from ..stand_ins import bench, install
 
 Write = Callable[..., Path]
 
@@ -48,6 +50,40 @@ def test_a_wrong_word_is_one_message_and_status_2(
     assert message in told.err
     assert "\x1b" not in told.err
     assert not (tmp_path / "results").exists()
+
+
+@pytest.fixture
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A package that offers a model, a dataset and protocols which cannot be imported."""
+    points = "".join(
+        f"[benchbench.{group}]\ntheirs = theirs_broken{value}\n"
+        for group, value in (("models", ""), ("datasets", ""), ("protocols", ":PROTOCOLS"))
+    )
+    module = "import numpy\nnumpy.nothing_of_the_kind\n"
+    monkeypatch.syspath_prepend(install(tmp_path / "site", points, theirs_broken=module))
+    protocols._by_name.cache_clear()
+    yield
+    protocols._by_name.cache_clear()
+
+
+@pytest.mark.parametrize("command", ["models", "datasets", "protocols"])
+def test_a_broken_plug_in_is_one_line_and_the_others_are_listed(
+    broken: None, command: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = bench(command) + caplog.text
+    assert {"models": "predrnn", "datasets": "taxibj", "protocols": "openstl"}[command] in told
+    (line,) = (line for line in told.splitlines() if "cannot be imported" in line)
+    assert "theirs" in line
+    assert "theirs_broken.py, line 2: AttributeError: " in line
+    assert "Traceback" not in told
+
+
+def test_a_broken_plug_in_stops_no_suite_that_does_not_name_it(
+    broken: None, write_suite: Write, tmp_path: Path
+) -> None:
+    assert "2 to run" in bench("plan", write_suite(), "--results", tmp_path / "results")
+    with pytest.raises(SchemaError, match="model 'theirs' cannot be imported"):
+        bench("plan", write_suite(), "models=[theirs]", "--results", tmp_path / "results")
 
 
 def cpu_seconds(*arguments: str) -> float:

@@ -144,6 +144,16 @@ def test_the_doctor_says_what_to_do(suite: Path, monkeypatch: pytest.MonkeyPatch
     assert "data moving_digits: is there" in told
 
 
+def test_the_doctor_looks_at_the_suite_with_its_changes(
+    suite: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor.shutil, "which", lambda _: None)
+    told = bench("doctor", suite, "models=[persistence]", "seeds=[0]", "exclude=[]")
+    assert f"{suite}: 1 run" in told
+    told = bench("doctor", suite, "models=[persistance]", "exclude=[]", status=1)
+    assert "did you mean 'persistence'?" in told
+
+
 def test_the_doctor_fails_where_results_cannot_be_written(
     suite: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

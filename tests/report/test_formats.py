@@ -220,7 +220,7 @@ def test_a_package_adds_a_format_and_a_broken_one_spoils_no_other(
     assert render([board], "csv", title="tiny").startswith("dataset,")
     with pytest.raises(SchemaError, match=r"format 'none': theirs_format:NONE is not a `Format`"):
         FORMATS["none"]
-    with pytest.raises(SchemaError, match="format 'broken' of theirs_gone:X: No module named"):
+    with pytest.raises(SchemaError, match=r"format 'broken' cannot be imported; .*No module named"):
         FORMATS["broken"]
     write([board], tmp_path / "out", title="tiny")
     assert (tmp_path / "out" / "leaderboard.txt").read_text() == "tiny: ConvLSTM\n"
