@@ -17,6 +17,7 @@ from __future__ import annotations
 import difflib
 import traceback
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 
 class BenchError(Exception):
@@ -64,23 +65,24 @@ class RunFailed(BenchError, RuntimeError):
     """A run ended without a record."""
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?`, or the known names where none is near."""
-    known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+def nearest(name: str, names: Iterable[str]) -> str:
+    """`; did you mean 'x'?`, or all the names where none is near."""
+    names = sorted(names)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if close:
         return f"; did you mean '{close[0]}'?"
-    return f"; known: {', '.join(known)}" if known else ""
+    return f"; known: {', '.join(names)}" if names else ""
 
 
 def located(error: Exception, file: str | None = None) -> str:
-    """`models/net.py, line 3: NameError: name 'x' is not defined`: where an error arose, and what.
+    """`models/net.py, line 3: NameError: name 'x' is not defined`: what an error is, and where.
 
-    `file` is the one to blame where the error passed through it.
+    The place is the last one in `file` or in a file beside it; none where the error passed by.
     """
     if isinstance(error, SyntaxError):
-        return f"{error.filename}, line {error.lineno}: {type(error).__name__}: {error.msg}"
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename[:1] != "<"]
-    frame = [f for f in frames if f.filename == file][-1:] or frames[-1:]
-    place = f"{frame[0].filename}, line {frame[0].lineno}: " if frame else ""
-    return f"{place}{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        return f"{error.filename}, line {error.lineno}: SyntaxError: {error.msg}"
+    text = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if file and Path(frame.filename).parent == Path(file).parent:
+            return f"{frame.filename}, line {frame.lineno}: {text}"
+    return text
