@@ -17,7 +17,6 @@ from torch import Tensor
 from benchbench.predictor import Predictor, Progress
 from benchbench.recurrent import Recurrent, State, fold
 from benchbench.weights.certificate import certificate
-from benchbench.weights.files import import_reference
 from benchbench.weights.reference import Loaded
 
 from .goldens import HERE, Golden, claims, files, goldens
@@ -133,16 +132,11 @@ def test_gradient_norms_equal_the_recorded(golden: Golden) -> None:
 
 
 @goldens("frames", "param/")
-def test_a_file_with_the_recorded_tensors_is_imported(golden: Golden, tmp_path: Path) -> None:
-    state = {name: value.float() for name, value in golden.under("param/").items()}
-    torch.save({"state_dict": state}, tmp_path / "theirs.pt")
-    options = golden.options()
+def test_a_checkpoint_of_the_recorded_tensors_is_imported(golden: Golden, tmp_path: Path) -> None:
+    predictor, _ = golden.build()
     sizes = certificate(golden.model).sizes
-    told = {name: value for name, value in options.items() if name not in sizes}
-    imported, _ = import_reference(
-        golden.model, golden.source, tmp_path / "theirs.pt", golden.clip, told
-    )
-    assert {name: imported.options[name] for name in options} == options
+    told = {name: value for name, value in golden.options().items() if name not in sizes}
+    golden.check_import(predictor, golden.clip, tmp_path, **told)
 
 
 def ours(module: str, loaded: Loaded) -> str:
