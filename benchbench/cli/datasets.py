@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from benchbench.cli.options import Dataset, KeyValues, completing, key_values, suite_file
-from benchbench.cli.output import console, say, section, table, written
+from benchbench.cli.output import console, options_of, say, section, table, written
 from benchbench.registry import DATASETS, build_dataset
 
 if TYPE_CHECKING:
@@ -58,27 +58,25 @@ def show(
     from benchbench.data.sheet import contact_sheet, write_png
     from benchbench.folder import data_folder
 
-    options = key_values(option)
-    dataset = build_dataset(name, **options)
+    entry, options = DATASETS.get(name), key_values(option)
     say(f"{name}: {DATASETS.citation(name)}")
-    entry = DATASETS.get(name)
-    _section("options", entry.bind(options))
+    options_of(entry, options)
+    dataset = build_dataset(name, **options)  # here, because its faults are read beside the options
     with watching(console()) as watch:
         dataset.prepare(watch)
     facts = passport(dataset, name=name, version=entry.version)
     facts["splits"] = {k: "endless" if v is None else v for k, v in facts["splits"].items()}
-    _section("passport", facts)
+    section("\npassport", (f"{key}: {_fact(value)}" for key, value in facts.items()))
     path = sheet or data_folder() / "sheets" / f"{name}.png"
     write_png(contact_sheet(dataset.split(split), dataset.clip), path)
     say(f"picture of {split} clips: {path}")
 
 
-def _section(title: str, facts: dict[str, Any]) -> None:
-    lines = []
-    for key, value in facts.items():
-        inner = value.items() if isinstance(value, dict) else ()
-        lines.append(f"{key}: {', '.join(f'{k} {written(v)}' for k, v in inner) or written(value)}")
-    section(title, lines)
+def _fact(value: object) -> str:
+    """`train 100, test 10` of a mapping."""
+    if isinstance(value, dict) and value:
+        return ", ".join(f"{key} {written(item)}" for key, item in value.items())
+    return written(value)
 
 
 @datasets.command()

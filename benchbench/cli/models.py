@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from benchbench.cli.options import Model
-from benchbench.cli.output import say, section, table, written
+from benchbench.cli.output import options_of, say, section, table, written
 from benchbench.registry import MODELS
 
 if TYPE_CHECKING:
-    from benchbench.registry import Entry
     from benchbench.weights.certificate import Certificate, Recipe
 
 app = typer.Typer(no_args_is_help=True)
@@ -53,7 +51,7 @@ def show(name: Model) -> None:
     entry, certificate = MODELS.get(name), certificate_of(name)
     say(f"{name}: {MODELS.citation(name)}")
     say(f"version {entry.version}, {'trained' if entry.trains else 'not trained'}")
-    _options(entry)
+    options_of(entry)
     if certificate == Certificate():
         say("\nNo certificate: it was compared with nothing.")
         return
@@ -74,20 +72,6 @@ def show(name: Model) -> None:
         ),
     ):
         section(f"\n{title}", lines)
-
-
-def _options(entry: Entry[Any]) -> None:
-    from benchbench.options import describe
-
-    if not entry.options:
-        return
-    texts = describe(entry.build)
-    rows = []
-    for name, parameter in entry.options.items():
-        needed = parameter.default is inspect.Parameter.empty
-        rows.append((name, "needed" if needed else written(parameter.default), texts.get(name, "")))
-    say()
-    table(("Option", "Default", "What it is"), rows)
 
 
 def _proofs(certificate: Certificate) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import textwrap
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from benchbench.report.terminal import console, grid, visible
 
-__all__ = ["console", "say", "section", "table", "written"]
+if TYPE_CHECKING:
+    from benchbench.registry import Entry
+
+__all__ = ["console", "options_of", "say", "section", "table", "written"]
 
 
 def say(text: str = "", style: str = "", *, stderr: bool = False) -> None:
@@ -34,6 +39,22 @@ def section(title: str, lines: Iterable[str]) -> None:
         say(title)
     for item in items:
         say(textwrap.fill(item, width, initial_indent="  - ", subsequent_indent="    "))
+
+
+def options_of(entry: Entry[Any], values: Mapping[str, Any] | None = None) -> None:
+    """Prints a builder's options, each with its default or the value it is to have."""
+    from benchbench.options import describe
+
+    if not entry.options:
+        return
+    texts = describe(entry.build)
+    rows = []
+    for name, parameter in entry.options.items():
+        value = (values or {}).get(name, parameter.default)
+        needed = value is inspect.Parameter.empty
+        rows.append((name, "needed" if needed else written(value), texts.get(name, "")))
+    say()
+    table(("Option", "Value" if values else "Default", "What it is"), rows)
 
 
 def written(value: object) -> str:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from benchbench.cli import app
 from benchbench.errors import BenchError, DataMissing, SchemaError, UnknownName
 
 from ..stand_ins import bench
@@ -33,7 +35,8 @@ def test_datasets_lists_names_and_citations() -> None:
 
 def test_show_prints_options_and_passport_and_makes_a_picture(data: Path) -> None:
     printed = bench("datasets", "show", "moving_digits", "-o", "size=32", "-o", "test=7")
-    assert "size: 32" in printed
+    (size,) = (line.split("│") for line in printed.splitlines() if line.startswith("│ size "))
+    assert [cell.strip() for cell in size[2:4]] == ["32", "side of the square frames, pixels."]
     assert "splits: train endless, val 500, test 7" in printed
     assert "test_ids: " in printed
     picture = data / "sheets" / "moving_digits.png"
@@ -95,6 +98,18 @@ def test_mistakes_are_told_in_one_message(
 ) -> None:
     with pytest.raises(kind, match=message):
         bench(*arguments)
+
+
+def test_a_dataset_that_needs_options_lists_them_all_before_it_says_so() -> None:
+    arguments = ["datasets", "show", "clips", "-o", "path=mine.npy", "-o", "context=2"]
+    answer = CliRunner().invoke(app, arguments)
+    rows = [line.split("│") for line in answer.output.splitlines() if line.startswith("│")]
+    values = {row[1].strip(): row[2].strip() for row in rows}
+    assert values["path"] == "mine.npy"
+    assert values["horizon"] == values["frame"] == "needed"
+    assert values["resize"] == "false"
+    assert "'clips' needs the option 'horizon'" in str(answer.exception)
+    assert "'context'" not in str(answer.exception)
 
 
 def test_a_split_is_one_of_three() -> None:
