@@ -28,6 +28,10 @@ Depth = Annotated[int, _up_to(100)]
 """A number of layers, or of repetitions of one."""
 Counts = Annotated[Sequence[Count], Field(min_length=1, max_length=100)]
 Depths = Annotated[Sequence[Depth], Field(min_length=1, max_length=100)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+"""A probability or a decay, less than 1."""
 
 _STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True)
 _EXPECTED = {

@@ -8,12 +8,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from benchbench.predictor import Ported
+
 from ._layers import DropPath
 
 Size = tuple[int, int]
 
 
-class WindowAttention(nn.Module):
+class WindowAttention(Ported):
     """Attention inside windows, with a learnt bias for each offset between two places.
 
     Liu et al. 2021, equation 4.
@@ -29,6 +31,8 @@ class WindowAttention(nn.Module):
         side = 2 * window - 1
         self.bias = nn.Parameter(torch.empty(side * side, heads))
         nn.init.trunc_normal_(self.bias, std=0.02)
+        alone = {"bias": "a place alone in its window attends to itself, whatever the score"}
+        self.dead = alone if window == 1 else {}
         place = torch.cartesian_prod(torch.arange(window), torch.arange(window))
         dy, dx = (place[:, None] - place[None] + window - 1).unbind(dim=2)
         self.register_buffer("index", side * dy + dx, persistent=False)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchbench.clip import Clip
-from benchbench.options import Count, Counts
+from benchbench.options import Count, Counts, NotNegative
 from benchbench.predictor import Predictor
 from benchbench.recurrent import Recurrent, State, Zigzag, folded
 from benchbench.registry import register_model
@@ -55,7 +55,7 @@ def predrnn_v2(
     kernel: Count = 5,
     patch: Count = 4,
     norm: bool = False,
-    decoupling: float = 0.1,
+    decoupling: NotNegative = 0.1,
 ) -> Predictor:
     """PredRNN-V2; the defaults are the official script's for Moving MNIST.
 

@@ -14,11 +14,12 @@ from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from benchbench.clip import Clip
 from benchbench.errors import Unfit
-from benchbench.options import Count, Depth
+from benchbench.options import Count, Depth, Fraction
 from benchbench.predictor import Predictor
 from benchbench.registry import register_model
 
@@ -27,9 +28,11 @@ from .simvp import DecoderKernel, EncoderKernel, Layers, SimVP, Width, shell
 
 TranslatorWidth = Annotated[Count, "channels of all frames' maps in the translator, hid_T."]
 TranslatorDepth = Annotated[Depth, "blocks of the translator, N_T."]
-MLPRatio = Annotated[float, "hidden channels of a block's MLP for each of its own."]
+MLPRatio = Annotated[
+    float, Field(gt=0, le=100), "hidden channels of a block's MLP for each of its own."
+]
 LastRate = Annotated[
-    float, "stochastic depth of the last block, 0.1 on TaxiBJ; the first one's is 0.01."
+    Fraction, "stochastic depth of the last block, 0.1 on TaxiBJ; the first one's is 0.01."
 ]
 
 
@@ -150,8 +153,6 @@ class MetaTranslator(nn.Module):
             raise Unfit(f"translator_depth must be at least 2, not {depth}")
         if int(min(channels, width) * mlp_ratio) < 1:
             raise Unfit(f"mlp_ratio {mlp_ratio} leaves a block no hidden channels")
-        if not 0 <= drop_path < 1:
-            raise Unfit(f"drop_path must be at least 0 and less than 1, not {drop_path}")
         reads = [channels] + [width] * (depth - 1)
         gives = [width] * (depth - 1) + [channels]
         rates = torch.linspace(0.01, drop_path, depth, device="cpu").tolist()

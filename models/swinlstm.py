@@ -11,14 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from benchbench.clip import Clip
 from benchbench.errors import Unfit
-from benchbench.options import Count, Counts, Depths
+from benchbench.options import Count, Counts, Depths, Fraction
 from benchbench.predictor import Predictor
 from benchbench.recurrent import Recurrent, Stack, State
 from benchbench.registry import register_model
@@ -155,13 +156,15 @@ class Levels:
         """Level n, whose cell has a block for each rate."""
         width, size = self.width << n, (self.size[0] >> n, self.size[1] >> n)
         window = min(self.window, *size)
-        if window < 2 or any(side % window for side in size):
+        if any(side % window for side in size):
             raise Unfit(
-                f"maps of {size[0]}x{size[1]} do not divide into windows of {max(window, 2)}; "
-                "choose frames whose sides divide by a higher power of 2, or fewer depths"
+                f"maps of {size[0]}x{size[1]} do not divide into windows of {window}; choose "
+                "frames whose sides divide by a higher power of 2, or fewer depths"
             )
         if width % heads:
             raise Unfit(f"a width of {width} does not divide into {heads} heads")
+        if int(width * self.mlp_ratio) < 1:
+            raise Unfit(f"mlp_ratio {self.mlp_ratio} leaves a width of {width} no hidden units")
         blocks = [
             SwinBlock(
                 width,
@@ -187,8 +190,8 @@ def swinlstm(
     depths: Depths | None = None,
     heads: Counts | None = None,
     window: Count = 4,
-    mlp_ratio: float = 4.0,
-    drop_path: float = 0.1,
+    mlp_ratio: Annotated[float, Field(gt=0, le=100)] = 4.0,
+    drop_path: Fraction = 0.1,
 ) -> Predictor:
     """SwinLSTM-D or -B; the defaults are the authors' for Moving MNIST.
 

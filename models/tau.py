@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from benchbench.clip import Clip
 from benchbench.errors import Unfit
+from benchbench.options import NotNegative
 from benchbench.predictor import Predictor, Progress
 from benchbench.registry import register_model
 
@@ -102,7 +103,7 @@ def tau(
     translator_depth: TranslatorDepth = 8,
     mlp_ratio: MLPRatio = 8.0,
     drop_path: LastRate = 0.0,
-    weight: float = 0.1,
+    weight: NotNegative = 0.1,
 ) -> Predictor:
     """TAU; the defaults are OpenSTL's for Moving MNIST.
 

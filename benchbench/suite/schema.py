@@ -9,15 +9,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from benchbench.options import Count
+from benchbench.options import Count, Fraction, NotNegative, Positive
 from benchbench.sampling import Sampling
 from benchbench.suite.resources import Request, Shares
 from benchbench.suite.section import Many, Section, named
 
 Seed = Annotated[int, Field(ge=0, lt=2**30)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Momentum = Annotated[float, Field(ge=0, lt=1)]
 
 
 LOSSES = {"mse": {"mse": 1.0}, "l1": {"l1": 1.0}, "l1+mse": {"mse": 1.0, "l1": 1.0}}
@@ -48,7 +45,7 @@ class Train(Section):
     optimizer: Literal["adam", "adamw"] = "adam"
     lr: Positive = 1e-3
     """Learning rate, the peak one where the schedule varies it."""
-    betas: Annotated[list[Momentum], Field(min_length=2, max_length=2)] = [0.9, 0.999]
+    betas: Annotated[list[Fraction], Field(min_length=2, max_length=2)] = [0.9, 0.999]
     eps: Positive = 1e-8
     weight_decay: NotNegative = 0.0
     """Decoupled in AdamW (whose usual value is 0.01), an L2 term in Adam."""

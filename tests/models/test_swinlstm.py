@@ -171,7 +171,6 @@ def test_predictions_are_between_0_and_1() -> None:
         ({"heads": [2, 4]}, "expected as many"),
         ({"heads": [3, 4, 4, 2]}, "does not divide into 3 heads"),
         ({"window": 3}, "do not divide into windows of 3"),
-        ({"depths": [1] * 8, "heads": [1] * 8}, "do not divide into windows of 2"),
         ({"depths": [1] * 12, "heads": [1] * 12}, "cannot be halved 7 times"),
     ],
 )
