@@ -11,6 +11,7 @@ import yaml
 from benchbench import protocols, registry
 from benchbench.atomic import sweep, write_text
 from benchbench.data.passport import passport
+from benchbench.errors import RunFailed
 from benchbench.run.job import Job
 from benchbench.run.load import PREDICTIONS, load_predictions
 from benchbench.run.provenance import provenance
@@ -80,11 +81,17 @@ def train(job: Job, subject: Subject, watch: Watch, stop: Stop) -> Weights:
 
 
 def load_weights(job: Job, subject: Subject) -> Weights:
-    """The weights of an imported file, or those that a model without training has."""
-    if job.run.weights is not None:
+    """The weights of an imported file, or those that a model without training has.
+
+    Raises:
+        RunFailed: the file has changed since the suite was planned.
+    """
+    if (file := job.run.weights) is not None:
+        if weights.sha256(file) != job.run.spec.weights:
+            raise RunFailed(f"{file}: not the weights that were planned with; plan the suite again")
         from benchbench.weights import files
 
-        files.load(job.run.weights).load_into(subject.predictor)
+        files.load(file).load_into(subject.predictor)
     return Weights(subject.predictor.state_dict())
 
 
@@ -131,6 +138,6 @@ def describe(job: Job, subject: Subject, tested: Weights, test_seconds: float) -
         test_seconds=test_seconds,
         peak_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
         dataset=passport(subject.dataset, name=spec.dataset, version=spec.dataset_version),
-        weights=weights.sha256(job.folder),
+        weights=weights.sha256(job.folder / weights.NAME),
         provenance=provenance(str(device), job.folder),
     )

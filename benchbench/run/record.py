@@ -65,7 +65,7 @@ class Store:
         return self.root / spec.folder
 
     def find(self, run: str) -> Path:
-        """The folder of a run, given by that folder, its key or the beginning of its key.
+        """The folder of a run named by that folder, its key or the beginning of its key.
 
         Raises:
             UnknownName: no run, or several, have such a key.
@@ -74,12 +74,12 @@ class Store:
             return Path(run)
         folders = sorted(self.root.glob("runs/*/*/seed*-*"))
         keys = {folder: folder.name.rpartition("-")[2] for folder in folders}
-        found = [folder for folder, key in keys.items() if run and key.startswith(run)]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            names = ", ".join(map(str, found))
-            raise UnknownName(f"'{run}' begins the keys of {len(found)} runs: {names}; give more")
+        matches = [folder for folder, key in keys.items() if run and key.startswith(run)]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            names = ", ".join(map(str, matches))
+            raise UnknownName(f"'{run}' begins the keys of {len(matches)} runs: {names}; give more")
         raise UnknownName(
             f"no run '{run}' in {self.root}: neither a run's folder nor the beginning of a key"
             f"{nearest(run, keys.values()) if len(run) > 3 else ''}"
@@ -95,15 +95,15 @@ class Store:
         if (record := read_record(path)) is None:
             return None
         if record.key != spec.key:
-            raise SchemaError(f"{path}: is of run {record.key}; move it away to run again")
+            raise SchemaError(f"{path}: the record of run {record.key}; move it away to run again")
         return record
 
     def scores(self, spec: RunSpec) -> dict[str, Summary]:
-        """The summaries of a run's scores by protocol name, none where it was not scored."""
+        """Protocol name to the summary of a run's scores, none where it was not scored."""
         return read_summaries(self.folder(spec) / "scores")
 
     def unscored(self, spec: RunSpec, names: Sequence[str]) -> list[str]:
-        """Those of the protocols whose present version has no scores of a run."""
+        """Names of the protocols whose present version has not scored a run."""
         scores = self.scores(spec)
         return [
             name

@@ -12,7 +12,7 @@ from benchbench.training.weights import Weights
 
 
 class Pace:
-    """Seconds an iteration, from the first one that is told of."""
+    """Seconds an iteration of one attempt; its first iteration, which warms up, does not count."""
 
     def __init__(self) -> None:
         self.first: tuple[int, float] | None = None

@@ -1,4 +1,4 @@
-"""The optimiser, its schedule and the loss that a suite's `train` asks for."""
+"""The optimiser and its schedule, as a suite's `train` says."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class Trainer:
         split: the clips to train on.
         clip: how they are cut into context and target.
         train: what the suite asks for.
-        seed: of data order and of the loss's random draws.
+        seed: decides the order of clips and the random draws of losses.
     """
 
     def __init__(
@@ -60,12 +60,13 @@ class Trainer:
         self.seconds = 0.0
         """Time of the iterations, loading apart."""
         self.validation_mse: float | None = None
-        """The newest one."""
+        """Newest validation MSE."""
         self.best: Weights | None = None
+        """Weights of the lowest validation MSE, where those are tested."""
 
     @property
     def learning_rate(self) -> float:
-        """That of the next iteration."""
+        """Learning rate of the next iteration."""
         rate: float = self.optimizer.param_groups[0]["lr"]
         return rate
 
@@ -152,7 +153,7 @@ class Trainer:
             self.best = Weights(tensors, self.step, mse)
 
     def weights(self) -> Weights:
-        """Those to test: of the lowest validation MSE, or the last."""
+        """The weights to test: those of the lowest validation MSE, or the last."""
         mse = self.validation_mse
         last = Weights(
             self.predictor.state_dict(),

@@ -45,7 +45,7 @@ def load(folder: Path, digest: str) -> dict[str, Tensor]:
     """
     path = folder / NAME
     try:
-        if sha256(folder) == digest:
+        if sha256(path) == digest:
             return load_file(path)
     except (FileNotFoundError, SafetensorError):
         pass
@@ -55,6 +55,6 @@ def load(folder: Path, digest: str) -> dict[str, Tensor]:
     )
 
 
-def sha256(folder: Path) -> str:
-    """The digest of the file of weights."""
-    return hashlib.sha256((folder / NAME).read_bytes()).hexdigest()
+def sha256(file: Path) -> str:
+    """The digest of a file of weights, in hex."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -15,9 +15,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from benchbench import protocols
-from benchbench.errors import DataMissing
+from benchbench.clip import Clip
+from benchbench.errors import DataMissing, RunFailed
 from benchbench.predictor import Predictor
-from benchbench.registry import build_dataset
+from benchbench.registry import build_dataset, build_model
 from benchbench.run.execute import execute
 from benchbench.run.job import Job, Settings
 from benchbench.run.load import PREDICTIONS, load_predictions, load_predictor
@@ -27,6 +28,7 @@ from benchbench.scoring.summary import Summary
 from benchbench.suite.plan import plan
 from benchbench.training.events import Event, Interrupted
 from benchbench.training.trainer import Trainer
+from benchbench.weights import files
 
 Write = Callable[..., Path]
 CPU = torch.device("cpu")
@@ -159,6 +161,25 @@ def test_a_model_that_is_not_trained_leaves_weights_too(write_suite: Write, tmp_
     execute(job, CPU, ignore)
     assert load_file(job.folder / "weights.safetensors") == {}
     assert rescore(job.folder, "openstl").protocol == "openstl"
+
+
+def test_imported_weights_are_tested_as_they_are_and_not_others(
+    write_suite: Write, tmp_path: Path
+) -> None:
+    clip = Clip(1, 16, 16, 3, 2)
+    predictor = build_model("convlstm", clip, hidden=[8], patch=4)
+    assert predictor.built_as is not None
+    state = predictor.state_dict()
+    files.save(tmp_path / "w.pt", files.Imported(*predictor.built_as, clip, "openstl", "", state))
+    entry = "models.1={name: convlstm, weights: w.pt, options: {patch: 4, hidden: [8]}}"
+    job = finish(write_suite(), tmp_path / "results", entry)
+    tensors = load_file(job.folder / "weights.safetensors")
+    assert all(torch.equal(tensors[name], state[name]) for name in state)
+    late = make_job(write_suite(), tmp_path / "late", entry)
+    with (tmp_path / "w.pt").open("ab") as file:
+        file.write(b" ")
+    with pytest.raises(RunFailed, match=r"w\.pt: not the weights that were planned with"):
+        execute(late, CPU, ignore)
 
 
 class Killed(BaseException):

@@ -23,8 +23,8 @@ def state(step: int, size: int = 1000) -> dict[str, object]:
 
 
 def step_in(folder: Path) -> int | None:
-    found = load(folder, device=CPU)
-    return None if found is None else found["step"]
+    content = load(folder, device=CPU)
+    return None if content is None else content["step"]
 
 
 @contextmanager
@@ -43,9 +43,9 @@ def small_disk(largest: int) -> Iterator[None]:
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     assert load(tmp_path, device=CPU) is None
     save(tmp_path, state(3))
-    found = load(tmp_path, device=CPU)
-    assert found is not None
-    assert torch.equal(found["model"]["w"], torch.full((1000,), 3.0))
+    content = load(tmp_path, device=CPU)
+    assert content is not None
+    assert torch.equal(content["model"]["w"], torch.full((1000,), 3.0))
 
 
 def test_the_one_before_is_kept(tmp_path: Path) -> None:
@@ -72,12 +72,12 @@ def test_a_truncated_checkpoint_gives_way_to_the_one_before(
 def test_a_flipped_byte_is_never_taken_for_weights(tmp_path: Path, place: float) -> None:
     save(tmp_path, state(1))
     save(tmp_path, state(2))
-    content = bytearray((tmp_path / NAME).read_bytes())
-    content[int(place * len(content))] ^= 0xFF
-    (tmp_path / NAME).write_bytes(content)
-    found = load(tmp_path, device=CPU)
-    assert found is not None
-    assert torch.equal(found["model"]["w"], torch.full((1000,), float(found["step"])))
+    broken = bytearray((tmp_path / NAME).read_bytes())
+    broken[int(place * len(broken))] ^= 0xFF
+    (tmp_path / NAME).write_bytes(broken)
+    content = load(tmp_path, device=CPU)
+    assert content is not None
+    assert torch.equal(content["model"]["w"], torch.full((1000,), float(content["step"])))
 
 
 def test_with_both_broken_there_is_none(tmp_path: Path) -> None:

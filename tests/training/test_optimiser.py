@@ -17,13 +17,13 @@ def rates(**settings: Any) -> list[float]:
     train = Train.model_validate({"lr": 0.1, **settings})
     optimizer = optimiser(torch.nn.Linear(1, 1), train)
     schedule = scheduler(optimizer, train)
-    found = []
+    lrs = []
     for step in range(train.steps):
-        found.append(optimizer.param_groups[0]["lr"])
+        lrs.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         if (step + 1) % train.schedule_every == 0:
             schedule.step()
-    return found
+    return lrs
 
 
 def test_constant_stays() -> None:
@@ -31,37 +31,37 @@ def test_constant_stays() -> None:
 
 
 def test_cosine_follows_its_formula_to_the_final_rate() -> None:
-    found = rates(steps=10, schedule="cosine", final_lr=0.01)
+    lrs = rates(steps=10, schedule="cosine", final_lr=0.01)
     expected = [0.01 + 0.09 * (1 + math.cos(math.pi * k / 10)) / 2 for k in range(10)]
-    assert found == pytest.approx(expected)
+    assert lrs == pytest.approx(expected)
 
 
 def test_cosine_may_move_in_stairs_as_in_cms_lstm() -> None:
-    found = rates(steps=12, schedule="cosine", schedule_every=4)
-    assert found == pytest.approx([0.1] * 4 + [0.075] * 4 + [0.025] * 4)
+    lrs = rates(steps=12, schedule="cosine", schedule_every=4)
+    assert lrs == pytest.approx([0.1] * 4 + [0.075] * 4 + [0.025] * 4)
 
 
 def test_warmup_rises_then_the_schedule_begins() -> None:
-    found = rates(steps=10, schedule="cosine", warmup=4)
-    assert found[0] == pytest.approx(0.001)
-    assert found[:5] == sorted(found[:5])
-    assert found[4] == pytest.approx(0.1)
-    assert found[4:] == sorted(found[4:], reverse=True)
+    lrs = rates(steps=10, schedule="cosine", warmup=4)
+    assert lrs[0] == pytest.approx(0.001)
+    assert lrs[:5] == sorted(lrs[:5])
+    assert lrs[4] == pytest.approx(0.1)
+    assert lrs[4:] == sorted(lrs[4:], reverse=True)
 
 
-def test_one_cycle_peaks_at_the_rate_asked() -> None:
-    found = rates(steps=100, schedule="one_cycle")
-    assert max(found) == pytest.approx(0.1)
-    assert found.index(max(found)) == pytest.approx(30, abs=1)
-    assert found[-1] < 1e-3
+def test_one_cycle_peaks_at_its_learning_rate() -> None:
+    lrs = rates(steps=100, schedule="one_cycle")
+    assert max(lrs) == pytest.approx(0.1)
+    assert lrs.index(max(lrs)) == pytest.approx(30, abs=1)
+    assert lrs[-1] < 1e-3
 
 
 def test_adamw_decays_weights_and_adam_takes_settings() -> None:
     settings = {"steps": 1, "betas": [0.5, 0.99], "eps": 1e-6, "weight_decay": 0.01}
     for name, kind in (("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)):
-        made = optimiser(
+        optimizer = optimiser(
             torch.nn.Linear(1, 1), Train.model_validate({**settings, "optimizer": name})
         )
-        assert type(made) is kind
-        group = made.param_groups[0]
+        assert type(optimizer) is kind
+        group = optimizer.param_groups[0]
         assert (group["betas"], group["eps"], group["weight_decay"]) == ((0.5, 0.99), 1e-6, 0.01)

@@ -77,8 +77,8 @@ def run(folder: Path, trainer: Trainer, stop: int | None = None, **options: Any)
     def validate() -> float:
         return trainer.predictor(torch.ones(1, 3, 1, 8, 8), 1).sum().item()
 
-    given = {"validate": validate, "watch": lambda _: None, **options}
-    return train(trainer, Journal(folder, 2), stop=lambda: trainer.step == stop, **given)
+    options = {"validate": validate, "watch": lambda _: None, **options}
+    return train(trainer, Journal(folder, 2), stop=lambda: trainer.step == stop, **options)
 
 
 def same(first: Weights, second: Weights) -> bool:
@@ -214,23 +214,23 @@ def test_the_loss_has_the_weights_and_the_reduction_of_the_suite(
 
 
 def test_gradients_are_clipped_to_the_norm_asked() -> None:
-    made = make(clip_norm=1e-3)
-    made.update(clip_at(0)[None])
-    norm = torch.stack([p.grad.norm() for p in made.predictor.parameters()]).norm()  # type: ignore[union-attr]
+    trainer = make(clip_norm=1e-3)
+    trainer.update(clip_at(0)[None])
+    norm = torch.stack([p.grad.norm() for p in trainer.predictor.parameters()]).norm()  # type: ignore[union-attr]
     assert norm.item() == pytest.approx(1e-3, rel=1e-3)
 
 
 def test_the_reversed_clip_makes_a_second_update_with_the_same_draws() -> None:
-    made = make(reverse_clip=True, sampling="scheduled")
+    trainer = make(reverse_clip=True, sampling="scheduled")
     seen: list[tuple[Tensor, Tensor]] = []
 
     def losses(context: Tensor, target: Tensor, progress: Progress) -> dict[str, Tensor]:
         seen.append((torch.cat([context, target], 1), progress.mask(2, 3, 2)))
-        return Predictor_losses(context, target, progress)
+        return losses_before(context, target, progress)
 
-    Predictor_losses = made.predictor.losses
-    made.predictor.losses = losses  # type: ignore[method-assign]
-    made.iterate(torch.stack([clip_at(0), clip_at(1)]))
+    losses_before = trainer.predictor.losses
+    trainer.predictor.losses = losses  # type: ignore[method-assign]
+    trainer.iterate(torch.stack([clip_at(0), clip_at(1)]))
     (forward, first), (backward, second) = seen
     assert torch.equal(forward.flip(1), backward)
     assert torch.equal(first, second)
@@ -264,9 +264,9 @@ def test_one_iteration_equals_that_of_the_cms_lstm_trainer(
         "optimizer": "adamw", "weight_decay": 0.01, "reverse_clip": True,
         "loss": {"mse": 0.25, "l1": 0.25}, "reduction": "sum",
     }  # fmt: skip
-    made = make(predictor, **settings)
-    made.clip = clip
-    terms = made.iterate(torch.from_numpy(arrays["frames"]).double())
+    trainer = make(predictor, **settings)
+    trainer.clip = clip
+    terms = trainer.iterate(torch.from_numpy(arrays["frames"]).double())
     assert sum(terms.values()) == pytest.approx(float(arrays["step_loss_mean"]), rel=1e-10)
     ours = predictor.state_dict()
     compared = 0
