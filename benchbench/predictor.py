@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -101,6 +101,9 @@ class Predictor(nn.Module, ABC):
 
     `forward` never sees the frames it predicts; whatever needs them in training is in `losses`.
     """
+
+    looks_back: ClassVar[bool] = False
+    """It takes clips with frames of other times in their context; others decline them."""
 
     built_as: Built | None = None
     """None for predictors that `registry.build_model` did not make."""

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from benchbench.clip import Clip
-from benchbench.errors import BenchError, SchemaError, UnknownName, located, nearest
+from benchbench.errors import BenchError, SchemaError, Unfit, UnknownName, located, nearest
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint, EntryPoints
@@ -244,6 +244,11 @@ def build_model(name: str, clip: Clip, **options: Any) -> Predictor:
 def build_bound(name: str, clip: Clip, options: dict[str, Any]) -> Predictor:
     """The predictor of a registered name, its options bound already; raises as `build_model`."""
     predictor = MODELS.get(name).build(clip, **options)
+    if clip.aside and not predictor.looks_back:
+        raise Unfit(
+            f"{name} reads frames that follow each other, not those of other days, weeks or "
+            "factors; leave the dataset's options for them out"
+        )
     predictor.built_as = Built(name, options)
     return predictor
 
