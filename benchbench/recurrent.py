@@ -238,17 +238,17 @@ class Recurrent(Predictor):
             prediction, carry = self.stack(fed, carry)
             yield prediction, carry
 
-    def roll(self, frames: Tensor, steps: int, truth: Tensor | None = None) -> Tensor:
-        """Predictions of frames 1 … steps, (B, steps, C, H, W), unclipped.
+    def roll(self, frames: Tensor, count: int, truth: Tensor | None = None) -> Tensor:
+        """Predictions of frames 1 … count, (B, count, C, H, W), unclipped.
 
         Args:
             frames: (B, T, C, H, W), the true frames.
-            steps: how many frames to feed, true or own.
-            truth: (B, steps), 1 where the true frame is fed, 0 where the prediction made of it at
+            count: how many frames to feed, true or own.
+            truth: (B, count), 1 where the true frame is fed, 0 where the prediction made of it at
                 the step before is; in between they are mixed. None: true frames as far as there
                 are any, then own predictions.
         """
-        predictions = [prediction for prediction, _ in self.steps(frames, steps, truth)]
+        predictions = [prediction for prediction, _ in self.steps(frames, count, truth)]
         return self._unfolded(predictions, frames.dtype)
 
     def _unfolded(self, predictions: Sequence[Tensor], dtype: torch.dtype) -> Tensor:

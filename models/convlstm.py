@@ -60,8 +60,8 @@ def convlstm(
     """ConvLSTM, as either of two repositories has it.
 
     Args:
-        source: whose code; `czh-98` embeds the frame, adds 1 to the forget gate, norms the new cell
-            and leaves frame 1 out of the loss; `openstl` does neither.
+        source: whose code: `czh-98` embeds the frame, adds 1 to the forget gate, norms the new cell
+            and leaves frame 1 out of the loss; `openstl` does none of these.
         hidden: width of each layer (CMS-LSTM paper section 4.1); 128 in OpenSTL's configuration.
         kernel: side of the gates' kernels; 3 in CMS-LSTM's script, 5 in OpenSTL's configuration.
         patch: side of the patches folded into channels.

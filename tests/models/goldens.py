@@ -253,7 +253,7 @@ def _fits(recording: Recording, meta: Mapping[str, Any]) -> bool:
 @cache
 def _look(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     with np.load(path) as arrays:
-        meta: dict[str, Any] = json.loads(str(arrays["meta"]))
+        meta: dict[str, Any] = json.loads(str(arrays["meta"])) if "meta" in arrays.files else {}
         return meta, tuple(name for name in arrays.files if name != "meta")
 
 
