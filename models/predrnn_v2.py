@@ -43,7 +43,9 @@ class Decoupling(nn.Module):
 
     def similarity(self, delta_c: Tensor, delta_m: Tensor) -> Tensor:
         """(B, C) cosines between the maps of both increments (B, C, h, w), without their signs."""
-        c, m = (F.normalize(self.adapter(delta).flatten(2), dim=2) for delta in (delta_c, delta_m))
+        maps = (self.adapter(delta).flatten(2) for delta in (delta_c, delta_m))
+        # autocast leaves half precision, too coarse to tell how parallel two maps are
+        c, m = (F.normalize(x.to(torch.promote_types(x.dtype, torch.float32)), dim=2) for x in maps)
         return (c * m).sum(dim=2).abs()
 
 

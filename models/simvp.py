@@ -22,9 +22,9 @@ from benchbench.options import Count, Counts, Depth
 from benchbench.predictor import Predictor, Progress
 from benchbench.registry import register_model
 
-Sampling = Literal["none", "down", "up"]
-Layer = Callable[[int, int, int, Sampling], nn.Module]
-"""(inputs, outputs, kernel, sampling) to a layer of the encoder or decoder."""
+Resampling = Literal["none", "down", "up"]
+LayerOf = Callable[[int, int, int, Resampling], nn.Module]
+"""(inputs, outputs, kernel, resampling) to a layer of the encoder or decoder."""
 
 Width = Annotated[Count, "channels of a frame's maps, hid_S in the paper."]
 Layers = Annotated[
@@ -34,28 +34,28 @@ EncoderKernel = Annotated[Count, "side of the encoder's kernels."]
 DecoderKernel = Annotated[Count, "side of the decoder's kernels."]
 
 
-def authors_layer(inputs: int, outputs: int, kernel: int, sampling: Sampling) -> nn.Module:
+def authors_layer(inputs: int, outputs: int, kernel: int, resampling: Resampling) -> nn.Module:
     """The authors' layer: convolution, transposed where it doubles, group norm, leaky ReLU."""
     conv: nn.Module
-    if sampling == "up":
+    if resampling == "up":
         conv = nn.ConvTranspose2d(
             inputs, outputs, kernel, stride=2, padding=kernel // 2, output_padding=1
         )
     else:
-        stride = 2 if sampling == "down" else 1
+        stride = 2 if resampling == "down" else 1
         conv = nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2)
     norm = nn.GroupNorm(2, outputs)
     return nn.Sequential(OrderedDict(conv=conv, norm=norm, act=nn.LeakyReLU(0.2)))
 
 
-def openstl_layer(inputs: int, outputs: int, kernel: int, sampling: Sampling) -> nn.Module:
+def openstl_layer(inputs: int, outputs: int, kernel: int, resampling: Resampling) -> nn.Module:
     """OpenSTL's layer: SiLU for leaky ReLU, and pixels shuffled out of 4 times the channels.
 
     Its kernels are drawn from a normal distribution of deviation 0.02, the authors' as PyTorch has
     it.
     """
-    up = sampling == "up"
-    stride = 2 if sampling == "down" else 1
+    up = resampling == "up"
+    stride = 2 if resampling == "down" else 1
     conv = nn.Conv2d(
         inputs, 4 * outputs if up else outputs, kernel, stride=stride, padding=kernel // 2
     )
@@ -73,10 +73,12 @@ def openstl_layer(inputs: int, outputs: int, kernel: int, sampling: Sampling) ->
 class Encoder(nn.Module):
     """Frames to maps, every second layer halving them; the first layer's maps skip the rest."""
 
-    def __init__(self, channels: int, width: int, depth: int, kernel: int, layer: Layer) -> None:
+    def __init__(
+        self, channels: int, width: int, depth: int, kernel: int, layer_of: LayerOf
+    ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
-            layer(channels if n == 0 else width, width, kernel, "down" if n % 2 else "none")
+            layer_of(channels if n == 0 else width, width, kernel, "down" if n % 2 else "none")
             for n in range(depth)
         )
 
@@ -96,12 +98,12 @@ class Decoder(nn.Module):
     """
 
     def __init__(
-        self, channels: int, width: int, depth: int, kernel: int, layer: Layer, *, joined: bool
+        self, channels: int, width: int, depth: int, kernel: int, layer_of: LayerOf, *, joined: bool
     ) -> None:
         super().__init__()
         self.joined = joined
         self.layers = nn.ModuleList(
-            layer(
+            layer_of(
                 2 * width if joined and n == 0 else width, width, kernel, "up" if n % 2 else "none"
             )
             for n in reversed(range(depth))
@@ -242,10 +244,10 @@ def shell(
             f"choose a smaller depth, or frames whose sides divide by {factor}"
         )
     authors = source == "simvp"
-    layer = authors_layer if authors else openstl_layer
+    layer_of = authors_layer if authors else openstl_layer
     return (
-        Encoder(clip.channels, width, depth, encoder_kernel, layer),
-        Decoder(clip.channels, width, depth, decoder_kernel, layer, joined=authors),
+        Encoder(clip.channels, width, depth, encoder_kernel, layer_of),
+        Decoder(clip.channels, width, depth, decoder_kernel, layer_of, joined=authors),
     )
 
 
