@@ -15,8 +15,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "benchbench"
 ENGINE = sorted(PACKAGE.rglob("*.py"))
+SOURCES = [*ENGINE, *(ROOT / "models").glob("*.py"), *(ROOT / "datasets").glob("*.py")]
 HEAVY = {"torch", "pandas", "pyarrow", "skimage", "lpips", "torchvision"}
 
+# The root of the package: what authors of models and datasets import, and four small helpers.
+AUTHORS_FACE = {"clip", "predictor", "recurrent", "sampling", "dataset", "registry", "errors",
+    "options",
+}  # fmt: skip
+HELPERS = {"atomic", "folder", "precision"}
 # What the files of models/ and datasets/ may use of the engine.
 FACE = {"clip", "errors", "options", "predictor", "recurrent", "registry", "sampling"}
 MAY = {
@@ -130,10 +136,45 @@ def test_help_plans_and_tables_load_nothing_heavy() -> None:
     assert answer.stdout.strip() == "[]", answer.stderr
 
 
-def test_files_and_lines_stay_readable() -> None:
-    for path in [*ENGINE, *(ROOT / "models").glob("*.py"), *(ROOT / "datasets").glob("*.py")]:
+def test_the_root_holds_what_authors_import_and_few_helpers() -> None:
+    assert {path.stem for path in PACKAGE.glob("[a-z]*.py")} <= AUTHORS_FACE | HELPERS
+
+
+def test_no_package_has_more_than_a_dozen_files() -> None:
+    for name in ORDER[1:]:
+        files = [path for path in (PACKAGE / name).glob("*.py") if path.stem != "__init__"]
+        assert len(files) <= 12 or name == "protocols", f"{name}: {len(files)} files"
+
+
+def test_no_file_holds_two_nouns() -> None:
+    for path in SOURCES:
         lines = path.read_text(encoding="utf-8").splitlines()
         assert len(lines) <= 300, f"{path}: {len(lines)} lines hold two nouns"
+
+
+def functions(path: Path) -> Iterator[tuple[str, int]]:
+    """Name and lines of code of each function, its docstring apart; not those that say why."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for node in ast.walk(ast.parse("\n".join(lines))):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        first = min(part.lineno for part in [node, *node.decorator_list])
+        if lines[first - 2].strip().startswith("# Long because "):
+            continue
+        opening = node.body[0]
+        prose = isinstance(opening, ast.Expr) and isinstance(opening.value, ast.Constant)
+        docstring = (opening.end_lineno or 0) - opening.lineno + 1 if prose else 0
+        yield node.name, (node.end_lineno or 0) - node.lineno + 1 - docstring
+
+
+def test_no_function_has_more_than_forty_lines() -> None:
+    long = {
+        f"{path.name}: {name}": count
+        for path in SOURCES
+        for name, count in functions(path)
+        if count > 40
+    }
+    assert not long
 
 
 def test_the_folders_of_models_datasets_and_suites_are_no_packages_of_their_own() -> None:
