@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +16,12 @@ from torch import Tensor, nn
 from benchbench.errors import SchemaError
 from benchbench.sampling import Sampling
 
-if TYPE_CHECKING:
-    from benchbench.registry import Built
+
+class Built(NamedTuple):
+    """What a predictor was made of: a registered name, and all the options of its builder."""
+
+    model: str
+    options: dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from benchbench.clip import Clip
 from benchbench.errors import BenchError, SchemaError, Unfit, UnknownName, located, nearest
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint, EntryPoints
 
     from benchbench.dataset import Dataset
-    from benchbench.executor import Executor
     from benchbench.predictor import Predictor
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -212,7 +211,7 @@ def _origin(module: str) -> str | None:
 
 MODELS: Registry[Callable[..., Predictor]] = Registry("benchbench.models", "model")
 DATASETS: Registry[Callable[..., Dataset]] = Registry("benchbench.datasets", "dataset")
-EXECUTORS: Registry[Callable[..., Executor]] = Registry(
+EXECUTORS: Registry[Callable[..., Any]] = Registry(
     "benchbench.executors",
     "executor",
     {name: f"benchbench.executor.{name}" for name in ("inline", "local", "slurm")},
@@ -221,13 +220,6 @@ EXECUTORS: Registry[Callable[..., Executor]] = Registry(
 register_model = MODELS.register
 register_dataset = DATASETS.register
 register_executor = EXECUTORS.register
-
-
-class Built(NamedTuple):
-    """What a predictor was made of: a registered name, and all the options of its builder."""
-
-    model: str
-    options: dict[str, Any]
 
 
 def build_model(name: str, clip: Clip, **options: Any) -> Predictor:
@@ -243,6 +235,8 @@ def build_model(name: str, clip: Clip, **options: Any) -> Predictor:
 
 def build_bound(name: str, clip: Clip, options: dict[str, Any]) -> Predictor:
     """The predictor of a registered name, its options bound already; raises as `build_model`."""
+    from benchbench.predictor import Built
+
     predictor = MODELS.get(name).build(clip, **options)
     if clip.aside and not predictor.looks_back:
         raise Unfit(

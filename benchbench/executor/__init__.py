@@ -80,4 +80,5 @@ def build_executor(plan: Plan, terms: Terms, name: str = "", **options: Any) -> 
     if name in ("", chosen.name):
         options = {**chosen.options, **options}
     entry = EXECUTORS.get(name or chosen.name)
-    return entry.build(plan, terms, **entry.bind(options))
+    executor: Executor = entry.build(plan, terms, **entry.bind(options))
+    return executor

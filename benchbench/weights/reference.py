@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from benchbench.errors import SchemaError
-from benchbench.predictor import Predictor
-from benchbench.registry import Built
+from benchbench.predictor import Built, Predictor
 from benchbench.weights.certificate import Rule, Source, find_source, options_for
 from benchbench.weights.sizes import belongs_to, sizes_of
 
