@@ -43,7 +43,7 @@ def show_plan(plan: Plan, store: Store, how: How, *, verbose: bool) -> None:
     say(f"{plan.suite.name}: {len(todo)} to run, {len(plan.runs) - len(todo)} done")
     rows = []
     for run in plan.runs:
-        steps = str(run.spec.train.steps) if run.spec.train else "–"
+        steps = str(run.spec.train.iterations) if run.spec.train else "–"
         state = _state(run, store) if run in todo else "done"
         folder = [str(store.folder(run.spec))] if verbose else []
         rows.append((run.model, run.dataset, str(run.spec.seed), steps, state, *folder))

@@ -131,7 +131,7 @@ def describe(job: Job, subject: Subject, tested: Weights, test_seconds: float) -
         spec=spec.to_dict(),
         key=spec.key,
         parameters=sum(p.numel() for p in parameters if p.requires_grad),
-        steps=spec.train.steps if spec.train else 0,
+        steps=spec.train.iterations if spec.train else 0,
         tested_step=tested.step,
         validation_mse=tested.validation_mse,
         train_seconds=tested.train_seconds,

@@ -51,8 +51,8 @@ class Estimate:
         train = self.run.spec.train
         if train is None:
             return self.test_seconds / 3600
-        validations = -(-train.steps // train.validate_every)
-        training = train.steps * self.step_seconds + validations * self.validation_seconds
+        validations = -(-train.iterations // train.validate_every)
+        training = train.iterations * self.step_seconds + validations * self.validation_seconds
         return float(training + self.test_seconds) / 3600
 
     def warnings(self) -> list[str]:

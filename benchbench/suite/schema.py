@@ -35,24 +35,50 @@ def _loss(value: Any) -> Any:
     return {"mse": 0.0, "l1": 0.0, **weights}
 
 
+def _weights(value: Any) -> Any:
+    step = value.get("step") if isinstance(value, dict) and len(value) == 1 else None
+    if value not in ("best", "last") and type(step) is not int:
+        raise ValueError("best, last or {step: N}")
+    return value
+
+
 class Train(Section):
     """How a model is trained: all of it decides the numbers, and is part of a run's key."""
 
     steps: Count
-    """Training iterations of one batch each (with `reverse_clip`, two optimiser updates each)."""
+    """Training iterations of one batch each (with `reverse_clip`, two optimiser updates each), over
+    which schedules extend."""
     batch: Count = 8
     """Clips a batch."""
-    optimizer: Literal["adam", "adamw"] = "adam"
+    optimizer: Literal[
+        "adam", "adamw", "adam_root", "adam_tensorflow", "rmsprop_tensorflow", "sgd"
+    ] = "adam"
+    """`adam_root` has epsilon inside the root (MIM, E3D-LSTM), `adam_tensorflow` adds it to the
+    uncorrected root, `rmsprop_tensorflow` starts from a mean square of 1; the others are torch's,
+    but `sgd` has the learning rate in its momentum."""
     lr: Positive = 1e-3
     """Learning rate, the peak one where the schedule varies it."""
     betas: Annotated[list[Fraction], Field(min_length=2, max_length=2)] = [0.9, 0.999]
+    """Of Adam; the second is the decay of RMSProp's mean square too."""
     eps: Positive = 1e-8
+    momentum: Fraction = 0.0
+    """Of `sgd` and RMSProp."""
+    clip_step: Positive | None = None
+    """Largest element of `sgd`'s momentum, the step it makes; FC-LSTM's is 1e-4."""
     weight_decay: NotNegative = 0.0
-    """Decoupled in AdamW (whose usual value is 0.01), an L2 term in Adam."""
-    schedule: Literal["constant", "cosine", "one_cycle"] = "constant"
-    """`cosine` ends at `final_lr`; `one_cycle` is torch's OneCycleLR with its defaults."""
+    """Decoupled in AdamW (whose usual value is 0.01), an L2 term in the others."""
+    schedule: Literal["constant", "cosine", "one_cycle", "multistep", "plateau"] = "constant"
+    """`cosine` ends at `final_lr`; `one_cycle` is torch's OneCycleLR with its defaults; `multistep`
+    multiplies the rate by `factor` after each of `milestones`, `plateau` whenever more than
+    `patience` validations in a row did not lower the MSE."""
     final_lr: NotNegative = 0.0
     """Learning rate that `cosine` ends at."""
+    milestones: list[Count] = []
+    """Iterations after which `multistep` lowers the rate."""
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Of `multistep` and `plateau`."""
+    patience: Annotated[int, Field(ge=0)] = 10
+    """Of `plateau`, in validations."""
     warmup: Annotated[int, Field(ge=0)] = 0
     """Iterations over which the learning rate first rises linearly from 1 % of `lr`."""
     schedule_every: Count = 1
@@ -71,16 +97,30 @@ class Train(Section):
     """`bf16` runs forward passes under autocast; weights and optimiser stay in float32."""
     validate_every: Count = 1000
     """Iterations between two validations; there is one at the end always."""
-    weights: Literal["best", "last"] = "best"
-    """Which weights are tested: those of the lowest validation MSE, or the last."""
+    weights: Annotated[Literal["best", "last"] | dict[str, int], BeforeValidator(_weights)] = "best"
+    """Which weights are tested: those of the lowest validation MSE, the last, or `{step: N}`, those
+    of iteration N of a longer schedule, where training ends."""
     deterministic: bool = True
     """Deterministic kernels only; slower on some GPUs."""
 
+    @property
+    def iterations(self) -> int:
+        """Iterations done: `steps`, or those up to the weights that are asked for."""
+        return self.weights["step"] if isinstance(self.weights, dict) else self.steps
+
     @field_validator("warmup")
     @classmethod
-    def _one_cycle_warms_up_itself(cls, value: int, info: ValidationInfo) -> int:
-        if value and info.data.get("schedule") == "one_cycle":
-            raise ValueError("0 with one_cycle, which warms up by itself")
+    def _warms_up_in_no_other_way(cls, value: int, info: ValidationInfo) -> int:
+        if value and (schedule := info.data.get("schedule")) in ("one_cycle", "plateau"):
+            why = "which warms up by itself" if schedule == "one_cycle" else "which has no warm-up"
+            raise ValueError(f"0 with {schedule}, {why}")
+        return value
+
+    @field_validator("weights")
+    @classmethod
+    def _within_the_steps(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, dict) and not 1 <= value["step"] <= info.data.get("steps", 2**63):
+            raise ValueError("a step from 1 to train.steps")
         return value
 
 

@@ -41,7 +41,7 @@ class Journal:
 
     def add(self, trainer: Trainer, terms: dict[str, float], validation_mse: float | None) -> None:
         """Appends a line to the history, about 1,000 in a run and every validation."""
-        every = max(1, trainer.train.steps // 1000)
+        every = max(1, trainer.train.iterations // 1000)
         if trainer.step % every and validation_mse is None:
             return
         validation = {} if validation_mse is None else {"validation_mse": validation_mse}

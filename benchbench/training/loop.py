@@ -49,7 +49,7 @@ def train(
         Interrupted: `stop` said so.
     """
     journal.resume(trainer)
-    steps, pace = trainer.train.steps, Pace()
+    steps, pace = trainer.train.iterations, Pace()
     for frames in trainer.batches(workers):
         terms = trainer.iterate(frames)
         mse = None

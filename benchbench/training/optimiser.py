@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.optim import Optimizer
@@ -10,28 +12,44 @@ from torch.optim.lr_scheduler import (
     CosineAnnealingLR,
     LinearLR,
     LRScheduler,
+    MultiStepLR,
     OneCycleLR,
+    ReduceLROnPlateau,
     SequentialLR,
 )
 
 from benchbench.suite.schema import Train
+from benchbench.training.descent import AdamRoot, AdamTensorFlow, Momentum, RMSPropTensorFlow
+
+OPTIMISERS: dict[str, tuple[type[Optimizer], tuple[str, ...]]] = {
+    "adam": (torch.optim.Adam, ("betas", "eps")),
+    "adamw": (torch.optim.AdamW, ("betas", "eps")),
+    "adam_root": (AdamRoot, ("betas", "eps")),
+    "adam_tensorflow": (AdamTensorFlow, ("betas", "eps")),
+    "rmsprop_tensorflow": (RMSPropTensorFlow, ("betas", "eps", "momentum")),
+    "sgd": (Momentum, ("momentum", "clip_step")),
+}
+"""Class of each optimiser, and the train settings that it takes beside rate and decay."""
 
 
 def optimiser(predictor: nn.Module, train: Train) -> Optimizer:
-    """Adam or AdamW over all the parameters, weight decay on all of them, as the field has it."""
-    build = torch.optim.AdamW if train.optimizer == "adamw" else torch.optim.Adam
-    beta1, beta2 = train.betas
-    return build(
-        predictor.parameters(),
-        lr=train.lr,
-        betas=(beta1, beta2),
-        eps=train.eps,
-        weight_decay=train.weight_decay,
+    """The optimiser over all the parameters, weight decay on all of them, as the field has it."""
+    kind, names = OPTIMISERS[train.optimizer]
+    settings: dict[str, Any] = {name: getattr(train, name) for name in names}
+    if "betas" in settings:
+        settings["betas"] = tuple(train.betas)
+    build: Any = kind
+    optimizer: Optimizer = build(
+        predictor.parameters(), lr=train.lr, weight_decay=train.weight_decay, **settings
     )
+    return optimizer
 
 
 def scheduler(optimizer: Optimizer, train: Train) -> LRScheduler:
-    """The learning rate over the run, to be moved once every `schedule_every` iterations."""
+    """The learning rate over the run, to be moved once every `schedule_every` iterations.
+
+    That of `plateau` is moved by each validation instead.
+    """
     moves = max(1, train.steps // train.schedule_every)
     warmup = min(train.warmup // train.schedule_every, moves - 1)
     main: LRScheduler
@@ -39,6 +57,11 @@ def scheduler(optimizer: Optimizer, train: Train) -> LRScheduler:
         main = CosineAnnealingLR(optimizer, T_max=moves - warmup, eta_min=train.final_lr)
     elif train.schedule == "one_cycle":
         return OneCycleLR(optimizer, max_lr=train.lr, total_steps=moves)
+    elif train.schedule == "plateau":
+        return ReduceLROnPlateau(optimizer, factor=train.factor, patience=train.patience)
+    elif train.schedule == "multistep":
+        moments = [step // train.schedule_every - warmup for step in train.milestones]
+        main = MultiStepLR(optimizer, milestones=moments, gamma=train.factor)
     else:
         main = ConstantLR(optimizer, factor=1.0, total_iters=0)
     if warmup == 0:

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader
 
 from benchbench.clip import Clip
@@ -73,7 +74,7 @@ class Trainer:
     @property
     def validates(self) -> bool:
         """Whether a validation follows the iteration just done."""
-        return self.step % self.train.validate_every == 0 or self.step == self.train.steps
+        return self.step % self.train.validate_every == 0 or self.step == self.train.iterations
 
     def batches(self, workers: int) -> Iterator[Tensor]:
         """The remaining batches, (B, T, C, H, W), loaded by a number of processes."""
@@ -81,7 +82,7 @@ class Trainer:
             self.split.length,
             batch=self.train.batch,
             start=self.step,
-            steps=self.train.steps,
+            steps=self.train.iterations,
             seed=self.seed,
         )
         loader: DataLoader[Tensor] = DataLoader(
@@ -106,7 +107,8 @@ class Trainer:
             back = self.update(frames.flip(1))
             terms = {name: (terms[name] + back[name]) / 2 for name in terms}
         self.step += 1
-        if self.step % self.train.schedule_every == 0:
+        plateau = isinstance(self.scheduler, ReduceLROnPlateau)
+        if self.step % self.train.schedule_every == 0 and not plateau:
             self.scheduler.step()
         self.seconds += time.monotonic() - started
         return terms
@@ -133,7 +135,7 @@ class Trainer:
         terms = {name: term.item() for name, term in losses.items()}
         if not math.isfinite(loss.item()):
             raise RunFailed(
-                f"the loss is {loss.item()} at step {self.step + 1} of {self.train.steps} "
+                f"the loss is {loss.item()} at step {self.step + 1} of {self.train.iterations} "
                 f"({', '.join(f'{name} {value:g}' for name, value in terms.items())}); "
                 "lower train.lr or set train.clip_norm"
             )
@@ -146,6 +148,8 @@ class Trainer:
     def judge(self, mse: float) -> None:
         """Takes note of the validation MSE now; keeps the weights if they are the best."""
         self.validation_mse = mse
+        if isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.step(mse)
         lowest = self.best.validation_mse if self.best else None
         if self.train.weights == "best" and mse < (math.inf if lowest is None else lowest):
             state = self.predictor.state_dict()
@@ -153,7 +157,7 @@ class Trainer:
             self.best = Weights(tensors, self.step, mse)
 
     def weights(self) -> Weights:
-        """The weights to test: those of the lowest validation MSE, or the last."""
+        """The weights to test: of the lowest validation MSE, or of the last iteration."""
         mse = self.validation_mse
         last = Weights(
             self.predictor.state_dict(),

@@ -95,6 +95,11 @@ def same(first: Weights, second: Weights) -> bool:
         {"schedule": "cosine", "warmup": 3, "clip_norm": 0.1, "reverse_clip": True},
         {"sampling": {"kind": "scheduled", "until": 8}, "loss": "l1+mse"},
         {"sampling": {"kind": "reverse", "until": 8}, "precision": "bf16"},
+        {"schedule": "plateau", "patience": 0, "validate_every": 1, "weights": "last"},
+        {"optimizer": "adam_root", "schedule": "multistep", "milestones": [2, 5], "warmup": 1},
+        {"optimizer": "adam_tensorflow", "steps": 20, "weights": {"step": 8}},
+        {"optimizer": "rmsprop_tensorflow", "momentum": 0.5},
+        {"optimizer": "sgd", "lr": 1e-2, "momentum": 0.9, "clip_step": 1e-4},
     ],
     ids=str,
 )
@@ -150,6 +155,31 @@ def test_the_best_weights_are_those_of_the_lowest_validation_error(tmp_path: Pat
     assert (best.step, best.validation_mse) == (6, 1.0)
     assert all(torch.equal(best.tensors[k], seen[5][k]) for k in best.tensors)
     assert not all(torch.equal(best.tensors[k], seen[7][k]) for k in best.tensors)
+
+
+def test_the_weights_of_an_iteration_are_those_of_the_longer_run(tmp_path: Path) -> None:
+    settings = {"steps": 8, "schedule": "cosine", "sampling": {"kind": "scheduled", "until": 8}}
+    seen: list[dict[str, Tensor]] = []
+    trainer = make(**settings)
+
+    def watch(_: Event) -> None:
+        seen.append({k: v.clone() for k, v in trainer.predictor.state_dict().items()})
+
+    run(tmp_path / "whole", trainer, watch=watch)
+    taken = run(tmp_path / "taken", make(**settings, weights={"step": 5}))
+    assert taken.step == 5
+    assert all(torch.equal(taken.tensors[k], seen[4][k]) for k in taken.tensors)
+
+
+def test_plateau_lowers_the_rate_where_validations_bring_nothing(tmp_path: Path) -> None:
+    errors = iter([3.0, 2.0, 2.5, 2.0, 2.0, 1.0, 1.0, 1.0])
+    trainer, rates = make(schedule="plateau", patience=1, lr=0.1, validate_every=1), []
+
+    def watch(_: Event) -> None:
+        rates.append(trainer.learning_rate)
+
+    run(tmp_path, trainer, validate=lambda: next(errors), watch=watch)
+    assert rates == pytest.approx([0.1, 0.1, 0.1, 0.01, 0.01, 0.01, 0.01, 0.001])
 
 
 def test_a_loss_is_told_the_epoch(tmp_path: Path) -> None:
