@@ -32,8 +32,9 @@ class Case:
     def submitted(self, state: str | None, reason: str = "None", *, ago: float = 100) -> None:
         """As element 3 of array 7, which is in the queue in a state or has left it."""
         keys = ("a", "b", "c", self.job.run.spec.key)
-        made = time.time() - ago
-        Submission("bench-x-1", keys, "1 CPU", "c0de", made, "7").write(self.job.store.root)
+        Submission("bench-x-1", keys, "1 CPU", "c0de", time.time() - ago, "7").write(
+            self.job.store.root
+        )
         if state is not None:
             self.queue = {"7_3": Queued("7_3", state, "bench-x-1", reason)}
 
@@ -61,6 +62,6 @@ class Case:
         return standing
 
     @property
-    def told(self) -> str:
-        """State and detail."""
+    def line(self) -> str:
+        """State and detail, as one line."""
         return f"{self.standing.state}: {self.standing.detail}"

@@ -124,4 +124,4 @@ def test_ctrl_c_ends_the_watching_and_not_the_run(watched: Watched) -> None:
 
     assert watched.follow(interrupt) == []
     assert watched.said == ["1 go on without being watched; look with 'bench status'"]
-    assert watched.case.told == "waiting: job 7_3, Priority"
+    assert watched.case.line == "waiting: job 7_3, Priority"

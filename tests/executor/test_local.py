@@ -63,7 +63,7 @@ def test_a_worker_imports_this_benchbench_whatever_lies_in_its_folder(tmp_path: 
 
     (tmp_path / "benchbench").mkdir()
     (tmp_path / "torch.py").touch()
-    found = subprocess.run(
+    answer = subprocess.run(
         [sys.executable, "-c", "import benchbench; print(benchbench.__file__)"],
         cwd=tmp_path,
         env={**os.environ, **search_path()},
@@ -71,7 +71,7 @@ def test_a_worker_imports_this_benchbench_whatever_lies_in_its_folder(tmp_path: 
         text=True,
         check=True,
     )
-    assert found.stdout.strip() == benchbench.__file__
+    assert answer.stdout.strip() == benchbench.__file__
 
 
 @pytest.mark.slow

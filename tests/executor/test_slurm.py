@@ -214,10 +214,10 @@ def test_what_is_pickled_knows_the_code_of_the_submission(
 
 def test_the_queue_is_read(fake: Path) -> None:
     (fake / "queue").write_text("7_3|RUNNING|bench-a|None\n9|PENDING|x|Dependency|odd\n")
-    found = queue()
-    assert found["7_3"] == Queued("7_3", "RUNNING", "bench-a", "None")
-    assert found["9"].waits
-    assert not found["7_3"].waits
+    jobs = queue()
+    assert jobs["7_3"] == Queued("7_3", "RUNNING", "bench-a", "None")
+    assert jobs["9"].waits
+    assert not jobs["7_3"].waits
 
 
 def test_accounts_are_used_where_there_are_some(
@@ -229,9 +229,9 @@ def test_accounts_are_used_where_there_are_some(
     assert endings(["7", "8"]) == {"7": "OUT_OF_MEMORY, exit code 0:125", "8": "COMPLETED"}
 
 
-@pytest.mark.parametrize(("told", "answer"), [("None", False), ("2026-11-22T15:50:25", True)])
+@pytest.mark.parametrize(("time", "answer"), [("None", False), ("2026-11-22T15:50:25", True)])
 def test_the_scheduler_tells_preemption_from_the_time_limit(
-    fake: Path, monkeypatch: pytest.MonkeyPatch, told: str, answer: bool
+    fake: Path, monkeypatch: pytest.MonkeyPatch, time: str, answer: bool
 ) -> None:
-    monkeypatch.setenv("PREEMPT", told)
+    monkeypatch.setenv("PREEMPT", time)
     assert preempted("7") is answer

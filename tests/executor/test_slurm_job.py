@@ -42,9 +42,9 @@ class Handler:
 @pytest.fixture
 def handler() -> Iterator[Handler]:
     """In place as in a process of submitit."""
-    made = Handler()
-    before = signal.signal(signal.SIGUSR2, made.requeue)
-    yield made
+    handler = Handler()
+    before = signal.signal(signal.SIGUSR2, handler.requeue)
+    yield handler
     signal.signal(signal.SIGUSR2, before)
 
 

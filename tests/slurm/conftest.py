@@ -53,11 +53,11 @@ class Bench:
 
     def states(self) -> dict[str, str]:
         """`bench status` by model label, seeds apart; the lines as they are printed."""
-        found = {}
+        states = {}
         for line in self("status", "--lines", "0").splitlines()[1:-1]:
             _, model, _, seed, state = line.split()[:5]
-            found[f"{model}{seed}"] = state + " " + line.split(state, 1)[1].strip()
-        return found
+            states[f"{model}{seed}"] = state + " " + line.split(state, 1)[1].strip()
+        return states
 
     def until(self, wanted: Callable[[dict[str, str]], bool], seconds: float) -> dict[str, str]:
         """The states, once they are as wanted."""
@@ -77,8 +77,8 @@ class Bench:
 
     def folder(self, key: str) -> Path:
         """Of a run."""
-        (found,) = self.results.glob(f"runs/*/*/seed*-{key}")
-        return found
+        (folder,) = self.results.glob(f"runs/*/*/seed*-{key}")
+        return folder
 
     def attempts(self, key: str) -> list[dict[str, Any]]:
         """What the files of a run's attempts say."""

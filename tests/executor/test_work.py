@@ -85,18 +85,18 @@ def test_stopped_at_every_step_it_ends_with_the_same_bits(make_job: Callable[...
 def test_the_record_tells_of_every_attempt(make_job: Callable[..., Job]) -> None:
     job = make_job()
     do(job, stop=lambda: True)
-    told = iter([False, True])
-    do(job, stop=lambda: next(told))
+    answers = iter([False, True])
+    do(job, stop=lambda: next(answers))
     do(job)
-    made = job.store.record(job.run.spec)
-    assert made is not None
-    found = made.provenance["attempts"]
-    assert [attempt["outcome"] for attempt in found] == ["interrupted", "interrupted", None]
-    assert [attempt["number"] for attempt in found] == [1, 2, 3]
-    assert found[0]["message"] == "stopped at step 1 of 6"
-    assert made.provenance["wall_seconds"] == pytest.approx(sum(a["seconds"] for a in found))
-    assert made.provenance["code"]["digest"] == digest()
-    assert made.provenance["several_codes"] is False
+    finished = job.store.record(job.run.spec)
+    assert finished is not None
+    rows = finished.provenance["attempts"]
+    assert [attempt["outcome"] for attempt in rows] == ["interrupted", "interrupted", None]
+    assert [attempt["number"] for attempt in rows] == [1, 2, 3]
+    assert rows[0]["message"] == "stopped at step 1 of 6"
+    assert finished.provenance["wall_seconds"] == pytest.approx(sum(a["seconds"] for a in rows))
+    assert finished.provenance["code"]["digest"] == digest()
+    assert finished.provenance["several_codes"] is False
 
 
 def test_a_loss_that_is_not_a_number_ends_the_run_in_words(make_job: Callable[..., Job]) -> None:
