@@ -80,7 +80,7 @@ def _show_leaderboard(selection: Selection) -> None:
         files = leaderboard.write(tables, store.root / title, title=title)
     typer.echo(leaderboard.render(tables, "terminal", title=title), nl=False)
     if files:
-        say(f"also in {files[-1]}, {', '.join(path.suffix for path in files[:-1])}")
+        say(f"also in {files[0]}, {', '.join(path.suffix for path in files[1:])}")
     else:
         say("printed only: with KEY=VALUE it is another leaderboard than the suite's")
 

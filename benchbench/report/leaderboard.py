@@ -24,8 +24,8 @@ def render(boards: Sequence[Board], name: str, *, title: str) -> str:
 
 
 def files() -> dict[str, str]:
-    """Format to the name of its file, markdown last; a plug-in that is broken is warned of."""
-    names = {}
+    """Format to the name of its file, ours first; a plug-in that is broken is warned of."""
+    names: dict[str, str] = {}
     for name in FORMATS:
         try:
             ending = FORMATS[name].ending
@@ -33,14 +33,15 @@ def files() -> dict[str, str]:
             log.warning("%s", error)
             continue
         if ending:
-            names[name] = f"leaderboard.{ending}"
-    return dict(sorted(names.items(), key=lambda item: item[0] == "markdown"))
+            file = f"leaderboard.{ending}"
+            names[name] = f"leaderboard-{name}.{ending}" if file in names.values() else file
+    return names
 
 
 def write(boards: Sequence[Board], folder: Path, *, title: str) -> list[Path]:
     """Writes the leaderboard in every format, unless that of the same numbers is there.
 
-    Markdown is written last: where it is new, all files are.
+    Of our own files markdown is written last: where it is new, all are.
     """
     paths = {name: folder / file for name, file in files().items()}
     text = render(boards, "markdown", title=title)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import shutil
 import statistics
@@ -114,17 +113,3 @@ def test_runs_that_the_suite_does_not_ask_for_stay_out(
 )
 def test_sizes_read_as_in_the_papers(count: int | None, text: str) -> None:
     assert size(count) == text
-
-
-def test_a_record_of_another_run_is_refused(plan: Plan, finish: Finish, tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    finish(store, plan, "ConvLSTM", 0, 31.0)
-    first, second = (r.spec for r in plan.runs[1:3])
-    record = store.record(first)
-    assert record is not None
-    store.write(second, dataclasses.replace(record))
-    with pytest.raises(ValueError, match="is of run"):
-        store.record(second)
-    (store.folder(second) / "record.json").write_text("{")
-    with pytest.raises(ValueError, match="not a record"):
-        store.record(second)

@@ -17,7 +17,7 @@ import pytest
 from benchbench.errors import SchemaError, UnknownName
 from benchbench.report.board import Board, Column, Row, Spread, boards
 from benchbench.report.formats import FORMATS
-from benchbench.report.leaderboard import render, write
+from benchbench.report.leaderboard import files, render, write
 from benchbench.run.record import Store
 from benchbench.suite.plan import Plan
 
@@ -226,6 +226,19 @@ def test_a_package_adds_a_format_and_a_broken_one_spoils_no_other(
     assert (tmp_path / "out" / "leaderboard.txt").read_text() == "tiny: ConvLSTM\n"
     assert (tmp_path / "out" / "leaderboard.md").exists()
     assert "theirs_gone" in caplog.text
+
+
+def test_a_format_that_fails_keeps_no_file_of_ours_from_being_written(
+    board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = "from benchbench.report.formats import Format\nBAD = Format(lambda *_: 1 / 0, 'md')\n"
+    points = "[benchbench.formats]\naaa = theirs_bad:BAD\n"
+    monkeypatch.syspath_prepend(install(tmp_path / "site", points, theirs_bad=module))
+    with pytest.raises(ZeroDivisionError):
+        write([board], tmp_path / "out", title="tiny")
+    ours = {".csv", ".html", ".json", ".md", ".tex"}
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == ours
+    assert files()["aaa"] == "leaderboard-aaa.md"
 
 
 def test_an_unknown_format_is_answered_with_the_nearest() -> None:
