@@ -33,11 +33,9 @@ class SelfAttentionMemory(Ported):
     Softmax over keys.
 
     Args:
-        attention: width of queries and keys.
-        values: width of values.
+        attention: width of queries and keys; `scaled` divides the scores by its root.
         mixed: width of Z, the mixture of what both attentions gave.
         kernel: side of the gates' kernel.
-        scaled: divide the scores by the root of `attention`.
     """
 
     def __init__(
@@ -56,15 +54,9 @@ class SelfAttentionMemory(Ported):
 
     def forward(self, h: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
         query = self.query(h)
-        z = self.mix(
-            torch.cat(
-                [
-                    self.attend(query, self.key(h), self.value(h)),
-                    self.attend(query, self.memory_key(m), self.memory_value(m)),
-                ],
-                dim=1,
-            )
-        )
+        of_h = self.attend(query, self.key(h), self.value(h))
+        of_m = self.attend(query, self.memory_key(m), self.memory_value(m))
+        z = self.mix(torch.cat([of_h, of_m], dim=1))
         i, g, o = self.gates(torch.cat([z, h], dim=1)).chunk(3, dim=1)
         i = torch.sigmoid(i)
         m = (1 - i) * m + i * torch.tanh(g)

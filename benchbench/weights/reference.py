@@ -23,29 +23,18 @@ _PARTS = {"kernel": "weight", "gamma": "weight", "s": "weight", "beta": "bias", 
 
 @dataclass(frozen=True)
 class Loaded:
-    """What became of a reference's tensors."""
-
-    used: dict[str, tuple[str, ...]]
-    """Our names, by theirs."""
-    dead: dict[str, str]
-    """Why, by the name of each tensor that the reference never uses."""
-    differs: dict[str, tuple[Any, Any]]
-    """Options that fit the tensors but not the source: (the source's, this predictor's)."""
-
-
-@dataclass(frozen=True)
-class Placement:
-    """A reference's tensors by our names."""
+    """What becomes of a reference's tensors."""
 
     tensors: dict[str, Tensor] = field(default_factory=dict)
-    theirs: dict[str, str] = field(default_factory=dict)
-    """The reference's name of each."""
+    """By our names."""
     used: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Our names, by theirs."""
     dead: dict[str, str] = field(default_factory=dict)
     """Why, by the name of each tensor that the reference never uses."""
+    differs: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    """Options that fit the tensors but not the source: (the source's, this predictor's)."""
     faults: list[str] = field(default_factory=list)
-    """What has no place."""
+    """What has no place; empty once they are loaded."""
 
 
 def load_reference(predictor: Predictor, source: str, state: Mapping[str, Any]) -> Loaded:
@@ -67,67 +56,64 @@ def load_reference(predictor: Predictor, source: str, state: Mapping[str, Any]) 
         raise SchemaError("the predictor was not made by build_model; its sources are unknown")
     rules = find_source(built.model, source)
     ours = dict(predictor.state_dict())
-    placement = place(rules, state)
-    differs = {
-        name: (value, built.options[name])
-        for name, value in options_for(built.model, source).items()
-        if built.options[name] != value
-    }
+    loaded = place(rules, state)
+    for name, value in options_for(built.model, source).items():
+        if built.options[name] != value:
+            loaded.differs[name] = (value, built.options[name])
     where = f"{source} into {built.model}"
-    faults = [*placement.faults, *_misfits(rules, placement, ours)]
-    if faults:
-        hint = _hint(built, source, state, placement, differs)
-        what = f"{len(faults)} tensors do not fit, and nothing was loaded; {hint}"
-        raise SchemaError("\n  ".join([f"{where}: {what}", *faults]))
-    predictor.load_state_dict({**ours, **placement.tensors})
-    for name, (theirs, mine) in differs.items():
+    loaded.faults.extend(_misfits(rules, loaded, ours))
+    if loaded.faults:
+        hint = _hint(built, source, state, loaded)
+        what = f"{len(loaded.faults)} tensors do not fit, and nothing was loaded; {hint}"
+        raise SchemaError("\n  ".join([f"{where}: {what}", *loaded.faults]))
+    predictor.load_state_dict({**ours, **loaded.tensors})
+    for name, (theirs, mine) in loaded.differs.items():
         logging.getLogger(__name__).warning(
             "%s: the source has %s=%r, the predictor %r", where, name, theirs, mine
         )
-    return Loaded(placement.used, placement.dead, differs)
+    return loaded
 
 
-def place(source: Source, state: Mapping[str, Any]) -> Placement:
-    """A reference's tensors by our names."""
-    placement = Placement()
+def place(source: Source, state: Mapping[str, Any]) -> Loaded:
+    """A reference's tensors by our names, and what fits no rule."""
+    loaded = Loaded()
     for name, value in state.items():
         plain = name.removesuffix(":0")
         dead = next((rule for rule in source.dead if re.fullmatch(rule.name, plain)), None)
         if dead is not None:
-            placement.dead[name] = dead.why
+            loaded.dead[name] = dead.why
             continue
         hits = ((rule, re.fullmatch(rule.name, plain)) for rule in source.tensors)
         rule, match = next(((rule, match) for rule, match in hits if match), (None, None))
         if rule is None or match is None:
-            placement.faults.append(f"no rule for '{name}'")
+            loaded.faults.append(f"no rule for '{name}'")
             continue
         try:
             pieces = _convert(rule, match, value, source.first_layer)
         except ValueError as error:
-            placement.faults.append(f"'{name}': {error}")
+            loaded.faults.append(f"'{name}': {error}")
             continue
-        for ours, tensor in pieces.items():
-            if ours in placement.tensors:
-                other = placement.theirs[ours]
-                placement.faults.append(f"'{name}' and '{other}' both give '{ours}'")
-            placement.tensors[ours], placement.theirs[ours] = tensor, name
-        placement.used[name] = tuple(pieces)
-    return placement
+        for ours in sorted(pieces.keys() & loaded.tensors.keys()):
+            other = next(theirs for theirs, names in loaded.used.items() if ours in names)
+            loaded.faults.append(f"'{name}' and '{other}' both give '{ours}'")
+        loaded.tensors.update(pieces)
+        loaded.used[name] = tuple(pieces)
+    return loaded
 
 
-def _misfits(source: Source, placement: Placement, ours: Mapping[str, Tensor]) -> Iterator[str]:
+def _misfits(source: Source, loaded: Loaded, ours: Mapping[str, Tensor]) -> Iterator[str]:
     """What of ours gets no tensor, and what gets one of another shape or has no place."""
     for name in ours:
         absent = any(re.fullmatch(rule.name, name) for rule in source.absent)
-        if name not in placement.tensors and not absent:
+        if name not in loaded.tensors and not absent:
             yield f"no tensor for '{name}'"
-    for name, tensor in placement.tensors.items():
-        theirs = placement.theirs[name]
-        if name not in ours:
-            yield f"no place for '{theirs}', '{name}' of ours"
-        elif tensor.shape != ours[name].shape:
-            shapes = f"{_shape(tensor)}, not {_shape(ours[name])}"
-            yield f"'{theirs}' gives '{name}' the shape {shapes}"
+    for theirs, names in loaded.used.items():
+        for name in names:
+            shape = _shape(loaded.tensors[name])
+            if name not in ours:
+                yield f"no place for '{theirs}', '{name}' of ours"
+            elif shape != _shape(ours[name]):
+                yield f"'{theirs}' gives '{name}' the shape {shape}, not {_shape(ours[name])}"
 
 
 def _convert(rule: Rule, match: re.Match[str], value: Any, first_layer: int) -> dict[str, Tensor]:
@@ -166,19 +152,13 @@ def _parts(tensor: Tensor, count: int) -> Sequence[Tensor]:
     return tensor.chunk(count) if count > 1 else (tensor,)
 
 
-def _hint(
-    built: Built,
-    source: str,
-    state: Mapping[str, Any],
-    placement: Placement,
-    differs: Mapping[str, tuple[Any, Any]],
-) -> str:
+def _hint(built: Built, source: str, state: Mapping[str, Any], loaded: Loaded) -> str:
     """What would be right: other options, or another source."""
     others = [other for other in belongs_to(state) if other != f"'{source}' of {built.model}"]
-    if not placement.tensors:
+    if not loaded.tensors:
         return f"its names are those of {' or '.join(others)}" if others else "another file"
-    needed = {name: theirs for name, (theirs, _) in differs.items()}
-    sizes = sizes_of(built.model, placement.tensors)
+    needed = {name: theirs for name, (theirs, _) in loaded.differs.items()}
+    sizes = sizes_of(built.model, loaded.tensors)
     needed |= {name: size for name, size in sizes.items() if built.options.get(name) != size}
     if needed:
         return f"build it with {_written(needed)}"

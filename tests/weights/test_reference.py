@@ -19,7 +19,7 @@ from benchbench.registry import MODELS, build_model
 from benchbench.weights import files
 from benchbench.weights.certificate import certificate, find_source, options_for
 from benchbench.weights.files import Imported, import_reference, load, read, save
-from benchbench.weights.reference import load_reference
+from benchbench.weights.reference import load_reference, place
 from benchbench.weights.sizes import sizes_of
 
 CLIP = Clip(1, 8, 8, 2, 2)
@@ -73,6 +73,13 @@ def test_all_that_does_not_fit_is_named_and_nothing_is_loaded() -> None:
         "  no place for 'cell_list.7.conv_h.0.weight', 'stack.cells.7.of_h.0.weight' of ours",
     ]
     assert all(torch.equal(t, before[n]) for n, t in predictor.state_dict().items())
+
+
+def test_two_tensors_for_one_of_ours_are_named() -> None:
+    theirs, ours = "stlstm/lstm_1/cell_reduce/kernel", "stack.cells.0.reduce.weight"
+    arrays = {name: np.zeros((1, 1, 6, 3)) for name in (theirs, f"{theirs}:0")}
+    loaded = place(find_source("predrnn", "predrnn-pp"), arrays)
+    assert loaded.faults == [f"'{theirs}:0' and '{theirs}' both give '{ours}'"]
 
 
 def openstl_convlstm() -> dict[str, Tensor]:
