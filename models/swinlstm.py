@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -185,36 +185,30 @@ class Levels:
 def swinlstm(
     clip: Clip,
     *,
-    variant: Literal["d", "b"] = "d",
     width: Count = 128,
-    depths: Depths | None = None,
-    heads: Counts | None = None,
+    depths: Depths = (2, 6, 2, 6),
+    heads: Counts = (4, 8, 8, 4),
     window: Count = 4,
     mlp_ratio: Annotated[float, Field(gt=0, le=100)] = 4.0,
     drop_path: Fraction = 0.1,
 ) -> Predictor:
-    """SwinLSTM-D or -B; the defaults are the authors' for Moving MNIST.
+    """SwinLSTM, by default D for Moving MNIST; B is `depths: [12], heads: [4]`.
 
     Args:
-        variant: `d`, the deep one: as many cells going down as up, maps halved and widened after
-            each going down; `b`, the basic one: a single cell.
         width: of the maps of patches; twice as wide at each halving.
-        depths: Swin blocks of each cell, in the order that a frame passes them; None: 2, 6, 2, 6
-            for d and 12 for b. The authors' script lists d's way up backwards, 6 and 2.
-        heads: of each cell's attention, likewise; None: 4, 8, 8, 4 and 4.
+        depths: Swin blocks of each cell, in the order that a frame passes them. One number: B, a
+            single cell. An even number of them: D, as many cells going down as up, maps halved and
+            widened after each going down. The authors' script lists D's way up backwards, 6 and 2.
+        heads: of each cell's attention, likewise.
         window: side of the windows, in patches of 2x2 pixels, where the maps are larger.
         mlp_ratio: hidden units of a block's MLP for each of its width.
         drop_path: stochastic depth of the last block of each half, rising evenly from 0.
     """
-    deep = variant == "d"
-    if depths is None:
-        depths = (2, 6, 2, 6) if deep else (12,)
-    if heads is None:
-        heads = (4, 8, 8, 4) if deep else (4,)
-    fits = len(depths) % 2 == 0 if deep else len(depths) == 1
-    if not fits or len(depths) != len(heads):
-        expected = "as many cells going down as up" if deep else "a single cell"
-        raise Unfit(f"depths {list(depths)} and heads {list(heads)}: expected {expected}")
+    if len(depths) != len(heads) or (len(depths) > 1 and len(depths) % 2):
+        raise Unfit(
+            f"depths {list(depths)} and heads {list(heads)}: expected one of each, or as many "
+            "going down as up"
+        )
     halvings = len(depths) // 2
     factor = PATCH << halvings
     if clip.height % factor or clip.width % factor:
@@ -224,7 +218,7 @@ def swinlstm(
         )
     size = clip.height // PATCH, clip.width // PATCH
     levels = Levels(width, size, window, mlp_ratio, drop_path)
-    if deep:
+    if halvings:
         down = levels.down(depths[:halvings], heads[:halvings])
         up = levels.up(depths[halvings:], heads[halvings:])
     else:

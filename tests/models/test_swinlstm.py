@@ -166,9 +166,8 @@ def test_predictions_are_between_0_and_1() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"depths": [2], "heads": [2]}, "as many cells going down as up"),
-        ({"variant": "b"}, "a single cell"),
-        ({"heads": [2, 4]}, "expected as many"),
+        ({"depths": [2, 2, 2], "heads": [2, 2, 2]}, "as many going down as up"),
+        ({"heads": [2, 4]}, "expected one of each"),
         ({"heads": [3, 4, 4, 2]}, "does not divide into 3 heads"),
         ({"window": 3}, "do not divide into windows of 3"),
         ({"depths": [1] * 12, "heads": [1] * 12}, "cannot be halved 7 times"),
