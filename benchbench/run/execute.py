@@ -22,7 +22,6 @@ from benchbench.scoring.stream import Stream, keep
 from benchbench.suite.spec import RunSpec
 from benchbench.training import checkpoint, loop, weights
 from benchbench.training.events import Interrupted, Testing, Watch
-from benchbench.training.journal import Journal
 from benchbench.training.weights import Weights
 
 Stop = Callable[[], bool]
@@ -72,7 +71,7 @@ def train(job: Job, subject: Subject, watch: Watch, stop: Stop) -> Weights:
     """The weights to test after training, from the newest checkpoint on if there is one."""
     return loop.train(
         subject.trainer(),
-        Journal(job.folder, job.settings.checkpoint_every),
+        loop.Journal(job.folder, job.settings.checkpoint_every),
         subject.validate,
         watch=watch,
         stop=stop,

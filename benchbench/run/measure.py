@@ -23,8 +23,7 @@ from benchbench.scoring.evaluate import evaluate, mean
 from benchbench.scoring.stream import Batch, Stream
 from benchbench.suite.plan import Run
 from benchbench.training.events import Interrupted
-from benchbench.training.journal import Journal
-from benchbench.training.loop import train
+from benchbench.training.loop import Journal, train
 
 WARM_STEPS = 2
 STEPS = 20

@@ -1,28 +1,57 @@
-"""The one training loop: load, iterate, validate, write, until the last iteration."""
+"""The one training loop: load, iterate, validate, write; and the files that it writes."""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 
+from benchbench.atomic import write_text
+from benchbench.training import checkpoint
 from benchbench.training.events import Interrupted, Training, Watch
-from benchbench.training.journal import Journal
 from benchbench.training.trainer import Trainer
 from benchbench.training.weights import Weights
 
+HISTORY = "history.jsonl"
 
-class Pace:
-    """Seconds an iteration of one attempt; its first iteration, which warms up, does not count."""
 
-    def __init__(self) -> None:
-        self.first: tuple[int, float] | None = None
+class Journal:
+    """What training writes in a run's folder: checkpoints, and the history.
 
-    def at(self, step: int) -> float | None:
-        """The pace up to now, when `step` iterations are done; None the first time."""
-        now = time.monotonic()
-        self.first = self.first or (step, now)
-        steps = step - self.first[0]
-        return (now - self.first[1]) / steps if steps else None
+    Args:
+        folder: where they are.
+        checkpoint_every: iterations between two checkpoints.
+    """
+
+    def __init__(self, folder: Path, checkpoint_every: int) -> None:
+        self.folder = folder
+        self.checkpoint_every = checkpoint_every
+
+    def resume(self, trainer: Trainer) -> None:
+        """Brings a fresh trainer to the newest checkpoint, and cuts the history back to it."""
+        state = checkpoint.load(self.folder, device=trainer.device)
+        if state is not None:
+            trainer.load_state_dict(state)
+        path = self.folder / HISTORY
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        whole = [line for line in lines if line.endswith("}")]
+        past = [line for line in whole if json.loads(line)["step"] <= trainer.step]
+        write_text(path, "".join(f"{line}\n" for line in past))
+
+    def save(self, trainer: Trainer) -> None:
+        """Writes a checkpoint."""
+        checkpoint.save(self.folder, trainer.state_dict())
+
+    def add(self, trainer: Trainer, terms: dict[str, float], validation_mse: float | None) -> None:
+        """Appends a line to the history, about 1,000 in a run and every validation."""
+        every = max(1, trainer.train.iterations // 1000)
+        if trainer.step % every and validation_mse is None:
+            return
+        validation = {} if validation_mse is None else {"validation_mse": validation_mse}
+        row = {"step": trainer.step, **terms, **validation, "lr": trainer.learning_rate}
+        with (self.folder / HISTORY).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
 
 
 def train(
@@ -49,15 +78,17 @@ def train(
         Interrupted: `stop` said so.
     """
     journal.resume(trainer)
-    steps, pace = trainer.train.iterations, Pace()
+    steps, first, began = trainer.train.iterations, trainer.step + 1, 0.0
     for frames in trainer.batches(workers):
         terms = trainer.iterate(frames)
         mse = None
         if trainer.validates:
             trainer.judge(mse := validate())
         journal.add(trainer, terms, mse)
-        step, loss = trainer.step, sum(terms.values())
-        watch(Training(step, steps, loss, trainer.validation_mse, pace.at(step)))
+        step, loss, now = trainer.step, sum(terms.values()), time.monotonic()
+        began = began or now  # the first iteration of an attempt warms up, and does not count
+        pace = (now - began) / (step - first) if step > first else None
+        watch(Training(step, steps, loss, trainer.validation_mse, pace))
         stopping = step < steps and stop()
         if stopping or step == steps or step % journal.checkpoint_every == 0:
             journal.save(trainer)

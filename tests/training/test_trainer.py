@@ -21,8 +21,7 @@ from benchbench.sampling import Sampling
 from benchbench.suite.schema import Train
 from benchbench.training import checkpoint
 from benchbench.training.events import Event, Interrupted, Training
-from benchbench.training.journal import Journal
-from benchbench.training.loop import train
+from benchbench.training.loop import Journal, train
 from benchbench.training.trainer import Trainer
 from benchbench.training.weights import Weights
 from benchbench.weights.certificate import options_for
