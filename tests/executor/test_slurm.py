@@ -174,12 +174,13 @@ def test_a_front_end_that_died_before_sbatch_answered_is_made_up_for(
     assert again == ["submitted job 101_0", "submitted job 101_1"]
 
 
-def test_a_run_that_a_process_is_at_is_not_submitted(
+def test_a_run_that_a_process_works_on_is_not_submitted(
     make_plan: MakePlan, fake: Path, tmp_path: Path
 ) -> None:
     plan = make_plan(seeds=[0, 1])
-    Claim(Store(tmp_path / "r").folder(plan.runs[0].spec))
+    held = Claim(Store(tmp_path / "r").folder(plan.runs[0].spec))
     statuses, said = submit(plan, tmp_path / "r")
+    held.release("interrupted")
     assert sorted(status.split()[0] for status in statuses) == ["held", "submitted"]
     assert "1 being run by another process" in said
 

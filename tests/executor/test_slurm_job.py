@@ -154,7 +154,7 @@ def test_a_failure_fails_the_job(job: SlurmJob, handler: Handler) -> None:
         other()
 
 
-def test_a_job_waits_for_the_leg_before_it(
+def test_a_job_waits_for_the_one_before_it(
     job: SlurmJob, handler: Handler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = Claim(job.job.folder)
@@ -165,9 +165,10 @@ def test_a_job_waits_for_the_leg_before_it(
 def test_a_job_does_not_wait_for_ever(
     job: SlurmJob, handler: Handler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Claim(job.job.folder)
+    held = Claim(job.job.folder)
     monkeypatch.setattr(slurm_job, "HELD_SECONDS", 0.0)
     assert job() == "held"
+    held.release("interrupted")
 
 
 def test_submitit_asks_what_a_job_sets_before_it_requeues() -> None:
