@@ -45,7 +45,7 @@ def frames(golden: Golden) -> tuple[Tensor, Tensor]:
             stack = golden[name].unflatten(3, (-1, shape.channels)).permute(0, 3, 4, 1, 2)
             kinds.append((stack.flip(1) + 1) / 2)
     if shape.factors:
-        frame = torch.zeros_like(kinds[-1][:, :1])
+        frame = torch.zeros_like(kinds[-1][:, :1], memory_format=torch.contiguous_format)
         frame.view(len(frame), -1)[:, : shape.factors] = golden["in/ext"]
         kinds.insert(0, frame)
     return torch.cat(kinds, dim=1), (golden["in/y"].permute(0, 3, 1, 2)[:, None] + 1) / 2
