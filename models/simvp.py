@@ -145,7 +145,10 @@ class Inception(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.reduce(x)
-        return torch.stack([branch(x) for branch in self.branches]).sum(dim=0)
+        total: Tensor = self.branches[0](x)
+        for branch in self.branches[1:]:
+            total = total + branch(x)
+        return total
 
 
 class InceptionUNet(nn.Module):
