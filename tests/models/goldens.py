@@ -150,8 +150,8 @@ class Golden:
             clip: the recording's.
             options: those that no tensor shows.
         """
-        path = folder / "checkpoint.npz"
-        np.savez(path, **{name: value.numpy() for name, value in self.under("param/").items()})
+        path = folder / "checkpoint.pt"
+        torch.save(self.under("param/"), path)
         return import_reference(self.model, self.source, path, clip, options)[0]
 
     def check_import(self, predictor: Predictor, clip: Clip, folder: Path, **given: Any) -> None:
