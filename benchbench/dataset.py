@@ -63,6 +63,8 @@ class Dataset(ABC):
 
     clip: Clip
     """The shape of every clip."""
+    training_options: tuple[str, ...] = ()
+    """Options that change training and validation clips only; a suite's model may override them."""
 
     @abstractmethod
     def split(self, name: SplitName) -> Split:
@@ -80,7 +82,10 @@ class Dataset(ABC):
         """
 
     def notes(self) -> dict[str, Any]:
-        """Further facts that decide the numbers, such as fitted extremes, for the passport."""
+        """Further facts that decide the numbers, such as fitted extremes, for the passport.
+
+        `validates_on_training`, where it is true, is told below tables.
+        """
         return {}
 
     def check(self) -> None:

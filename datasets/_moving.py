@@ -21,6 +21,7 @@ from ._bouncing import GENERATOR, Bouncing, Images, check_options
 from ._sequences import EXTENT, FRAMES, Slices, TimeMajor, inspect_clips, inspect_sequences
 
 TestFrom = Literal["official", "generated"]
+ValFrom = Literal["kept", "training"]
 SIDE = 28
 
 
@@ -66,17 +67,20 @@ class MovingImages(Dataset):
         context: frames read.
         horizon: frames to predict.
         train: clips of a fixed training set, 10,000 in PredRNN's; null never repeats a clip.
-        val: clips of the validation set, of a tenth of the images that training never sees.
+        val: clips of the validation set.
+        val_from: images of validation clips, a tenth `kept` from training, or those of `training`,
+            which then has all of them, as in the references.
         test: clips of the test set.
         test_from: the published `official` file, or `generated` from a further tenth of the images.
         source: another idx file of images, by name in the dataset's folder or by path.
         train_npz: training clips of the PredRNN project; its last `val` clips are validation's,
-            and the file does not tell whether they share images with the others.
+            of `training` too if val_from says so; the file does not tell which images they show.
         test_npz: test clips of the PredRNN project, of which the first `test` are tested.
         seed: of the generator.
     """
 
     published: ClassVar[Published]
+    training_options = ("train", "train_npz", "val", "val_from")
     clip: Clip = field(init=False)
     digits: Count = 2
     size: Count = 64
@@ -84,6 +88,7 @@ class MovingImages(Dataset):
     horizon: Count = 10
     train: Count | None = None
     val: Count = 1000
+    val_from: ValFrom = "kept"
     test: Count = 10_000
     test_from: TestFrom
     source: str | None = None
@@ -136,10 +141,15 @@ class MovingImages(Dataset):
             fitted = count - self.val
             if fitted < 1:
                 raise DataMissing(f"{self.train_npz}: {count} clips; expected more than val")
-            span = (0, fitted) if name == "train" else (fitted, self.val)
+            trained = count if self.val_from == "training" else fitted
+            span = (0, trained) if name == "train" else (fitted, self.val)
             return self._slices(self.train_npz, *span)
-        tenths = 2 if self.test_from == "generated" else 1
-        images = functools.partial(images_of_split, self._source().path, name, tenths)
+        tenths: dict[SplitName, bool] = {
+            "val": self.val_from == "kept",
+            "test": self.test_from == "generated",
+        }
+        kept = tuple(split for split, apart in tenths.items() if apart)
+        images = functools.partial(images_of_split, self._source().path, name, kept)
         return Bouncing(images, name, getattr(self, name), self.seed, self.digits, self.clip)
 
     def _count(self, npz: str) -> int:
@@ -203,22 +213,29 @@ class MovingImages(Dataset):
                         unpack(path, key)
 
     def notes(self) -> dict[str, Any]:
-        """The generator's version, and where the test clips are from."""
-        return {"generator": GENERATOR, "test_from": self.test_npz or self.test_from}
+        """The generator's version, and where the validation and test clips are from."""
+        return {
+            "generator": GENERATOR,
+            "test_from": self.test_npz or self.test_from,
+            "validates_on_training": self.val_from == "training",
+        }
 
 
 @functools.lru_cache(maxsize=8)
-def images_of_split(path: Path, split: SplitName, tenths: int) -> Images:
-    """The images of a split: of ten parts, drawn once and for all, one is validation's.
+def images_of_split(path: Path, split: SplitName, kept: tuple[SplitName, ...]) -> Images:
+    """The images of a split; validation and test may each have a tenth, drawn once and for all.
 
-    With `tenths` of 2 another is the test's; with 1 the test's is training's.
+    Args:
+        path: the idx file.
+        split: whose images.
+        kept: the splits that have their part; all the others share the rest.
     """
     images = idx_images(path)
     order = np.argsort(np.random.Philox(key=0).random_raw(len(images)))
     tenth = len(images) // 10
-    first, last = {
-        "val": (0, tenth),
-        "test": (tenth, 2 * tenth),
-        "train": (tenths * tenth, len(images)),
-    }[split]
-    return images[np.sort(order[first:last])]
+    parts = {"val": order[:tenth], "test": order[tenth : 2 * tenth]}
+    if split in kept:
+        return images[np.sort(parts[split])]
+    taken = [index for name in kept for index in parts[name]]
+    rest: Images = images[np.setdiff1d(order, taken)]
+    return rest

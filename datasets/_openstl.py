@@ -24,6 +24,7 @@ HALF = 4
 """Frames of X, and of Y."""
 URL = "https://github.com/chengtan9907/OpenSTL/releases/download/v0.1.0/taxibj_dataset.zip"
 
+ValFrom = Literal["kept", "training"]
 Stored = Literal["oldest_first", "newest_first", "unknown"]
 
 
@@ -35,6 +36,9 @@ class OpenSTLTaxiBJ(Dataset):
     order: Literal["forward", "as_published"]
     val: int
     test: int | None
+    val_from: ValFrom = "kept"
+
+    training_options = ("val", "val_from")
 
     def __post_init__(self) -> None:
         for name, frames in (("context", self.clip.context), ("horizon", self.clip.horizon)):
@@ -87,13 +91,14 @@ class OpenSTLTaxiBJ(Dataset):
         """Clips in the file's order; validation is the end of its training clips.
 
         As many clips as a window is long, less one, are dropped between training and validation:
-        neighbouring windows of the file overlap.
+        neighbouring windows of the file overlap. None is where validation is of training.
         """
         part: Literal["train", "test"] = "test" if name == "test" else "train"
         total = len(self._array(f"X_{part}"))
         first, length = 0, self.test or total
         if name == "train":
-            length = total - self.val - self.clip.frames + 1
+            kept = self.val_from == "kept"
+            length = total - self.val - self.clip.frames + 1 if kept else total
         elif name == "val":
             first, length = total - self.val, self.val
         turn = self.order == "forward" and self._must_turn()
@@ -117,7 +122,12 @@ class OpenSTLTaxiBJ(Dataset):
 
     def notes(self) -> dict[str, Any]:
         """Which way time runs in the clips and in the file."""
-        return {"order": self.order, "stored": self.stored(), "source": "openstl"}
+        return {
+            "order": self.order,
+            "stored": self.stored(),
+            "source": "openstl",
+            "validates_on_training": self.val_from == "training",
+        }
 
 
 def stored_order(context: NDArray[np.float32], target: NDArray[np.float32]) -> Stored:

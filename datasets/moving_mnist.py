@@ -5,7 +5,8 @@ images, as every reference does; the test clips are those of `mnist_test_seq.npy
 
 Validation: the references validate on the test file. Here a tenth of the training images, drawn
 once and for all, is kept from training, and validation clips are generated from it. MNIST's own
-test images are not used for it, since the official test clips may show them.
+test images are not used for it, since the official test clips may show them. With `val_from:
+training` all images are trained on, and validation clips show the same ones.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ The published loaders (MIM, PDE-Driven) store each window newest first, so their
 backwards in time. Here time runs forwards unless `order: as_published` is asked for.
 
 Validation: the references validate on the test set. Here it is the last `val` windows before the
-test; windows that would share a frame with a later split are dropped from the earlier one.
+test; windows that would share a frame with a later split are dropped from the earlier one, unless
+`val_from: training` has validation's trained on as well.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from benchbench.options import Count
 from benchbench.registry import register_dataset
 
 from ._arrays import mapped
-from ._openstl import OpenSTLTaxiBJ
+from ._openstl import OpenSTLTaxiBJ, ValFrom
 from ._taxibj import (
     Whole,
     Years,
@@ -58,6 +59,7 @@ def taxibj(
     counting: Literal["published", "every"] = "published",
     source: Literal["raw", "openstl"] = "raw",
     val: Count = 1344,
+    val_from: ValFrom = "kept",
     test: Count | None = None,
 ) -> Dataset:
     """Taxi inflow and outflow of Beijing, half an hour a frame.
@@ -70,14 +72,15 @@ def taxibj(
             and 1,344 windows; `every` takes them all.
         source: the four `raw` h5 files, or `openstl`'s dataset.npz, whose clips are 4 + 4 frames.
         val: windows of the validation set, the last before the test set.
+        val_from: whether they are `kept` from training, or windows of `training` as well.
         test: windows of the test set; null is the last 1,344 of the raw files, all of OpenSTL's.
     """
     clip = Clip(2, 32, 32, context, horizon)
     if source == "openstl":
         if counting != "published":
             raise OptionError(counting="OpenSTL's file has its windows cut; leave it out")
-        return OpenSTLTaxiBJ(clip, order, val, test)
-    return TaxiBJ(clip, order, counting, val, 1344 if test is None else test)
+        return OpenSTLTaxiBJ(clip, order, val, test, val_from)
+    return TaxiBJ(clip, order, counting, val, 1344 if test is None else test, val_from)
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,8 @@ class Spans:
     """Windows before the test, those dropped or validated on included."""
 
 
-def share(starts: Whole, length: int, val: int, test: int) -> Spans:
-    """Splits windows in time; no frame is in two splits.
+def share(starts: Whole, length: int, val: int, test: int, val_from: ValFrom) -> Spans:
+    """Splits windows in time; no frame is in two splits, but for validation's of training.
 
     Raises:
         DataMissing: there are too few.
@@ -105,7 +108,7 @@ def share(starts: Whole, length: int, val: int, test: int) -> Spans:
     before = starts[:-test]
     apart = before[before + length <= tested[0]]
     validated = apart[-val:]
-    trained = apart[apart + length <= validated[0]]
+    trained = apart if val_from == "training" else apart[apart + length <= validated[0]]
     return Spans(trained, validated, tested, len(before))
 
 
@@ -118,6 +121,9 @@ class TaxiBJ(Dataset):
     counting: Literal["published", "every"]
     val: int
     test: int
+    val_from: ValFrom = "kept"
+
+    training_options = ("val", "val_from")
 
     def split(self, name: SplitName) -> Split:
         """Windows of a prepared dataset, in time."""
@@ -140,7 +146,7 @@ class TaxiBJ(Dataset):
         """Which windows each split has."""
         length, anchored = self.clip.frames, self.counting == "published"
         starts = window_starts(years.slots, years.years, length, anchored=anchored)
-        return share(starts, length, self.val, self.test)
+        return share(starts, length, self.val, self.test, self.val_from)
 
     def _paths(self) -> tuple[Path, ...]:
         return tuple(file.path for file in self.files())
@@ -180,6 +186,7 @@ class TaxiBJ(Dataset):
             "published_train": self.spans(years).published,
             "minimum": low,
             "maximum": high,
+            "validates_on_training": self.val_from == "training",
         }
 
 

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from benchbench.datasets import _bouncing, _moving, moving_digits
-from benchbench.datasets._arrays import inspect_idx, inspect_npy
+from benchbench.datasets._arrays import idx_images, inspect_idx, inspect_npy
 from benchbench.errors import DataMissing, SchemaError
 from benchbench.registry import build_dataset
 
@@ -133,11 +133,26 @@ def test_images_packed_anew_are_as_good(moving_files: Path) -> None:
 
 def test_validation_draws_from_images_that_training_never_sees(moving_files: Path) -> None:
     path = moving_files / "train-images-idx3-ubyte.gz"
-    for shares, counts in ((1, (45, 5)), (2, (40, 5, 5))):
-        parts = [_moving.images_of_split(path, n, shares) for n in ("train", "val", "test")]
+    for kept, counts in ((("val",), (45, 5)), (("val", "test"), (40, 5, 5))):
+        parts = [_moving.images_of_split(path, n, kept) for n in ("train", "val", "test")]
         assert tuple(len(part) for part in parts)[: len(counts)] == counts
         seen = [image.tobytes() for part in parts[: len(counts)] for image in part]
         assert len(seen) == len(set(seen)) == 50
+
+
+def test_validation_may_draw_from_the_images_of_training(moving_files: Path) -> None:
+    path = moving_files / "train-images-idx3-ubyte.gz"
+    images = idx_images(path)
+    for name in ("train", "val"):
+        np.testing.assert_array_equal(_moving.images_of_split(path, name, ()), images)
+    train, tested = (_moving.images_of_split(path, n, ("test",)) for n in ("train", "test"))
+    assert (len(train), len(tested)) == (45, 5)
+    dataset = build_dataset("moving_mnist", val=3, val_from="training", test=2)
+    dataset.prepare()
+    splits = {name: dataset.split(name) for name in ("train", "val")}
+    assert not torch.equal(splits["train"][0], splits["val"][0])
+    assert dataset.notes()["validates_on_training"]
+    assert not build_dataset("moving_mnist", test=2).notes()["validates_on_training"]
 
 
 def test_another_idx_file_may_be_the_source(moving_files: Path, data: Path) -> None:
@@ -177,6 +192,9 @@ def test_npz_files_of_predrnn_are_read(moving_files: Path) -> None:
     np.testing.assert_array_equal(splits["train"][2], raw[40:60])
     np.testing.assert_array_equal(splits["val"][1], raw[80:100])
     np.testing.assert_array_equal(splits["test"][1], other[20:40])
+    whole = build_dataset("moving_mnist", train_npz="train.npz", val=2, val_from="training", test=2)
+    assert (len(whole.split("train")), len(whole.split("val"))) == (5, 2)
+    assert torch.equal(whole.split("val")[1], splits["val"][1])
     shorter = build_dataset(
         "moving_mnist", train_npz="train.npz", val=2, test=1, context=4, horizon=8
     )

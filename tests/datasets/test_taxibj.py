@@ -125,6 +125,11 @@ def test_splits_follow_one_another_in_time(taxi_files: Path) -> None:
         assert before == sorted(before)
         assert before[-1] + 8 <= after[0]
     assert [len(s) for s in spans[1:]] == [10, 12]
+    shared = build_dataset("taxibj", val=10, val_from="training", test=12)
+    assert torch.equal(shared.split("val")[3], dataset.split("val")[3])
+    assert len(shared.split("train")) == len(dataset.split("train")) + 10 + 7
+    assert shared.split("train").name(-1) == dataset.split("val").name(-1)
+    assert shared.notes()["validates_on_training"]
 
 
 def test_all_missing_years_are_named_with_where_to_get_them(taxi_files: Path) -> None:
@@ -190,6 +195,9 @@ def test_openstl_clips_run_forwards_however_they_are_stored(data: Path, newest_f
     assert (len(train), len(dataset.split("val")), len(test)) == (60 - 10 - 7, 10, 20)
     torch.testing.assert_close(test[3], torch.from_numpy(frames[63:71]), atol=1e-6, rtol=0)
     torch.testing.assert_close(train[5], torch.from_numpy(frames[5:13]), atol=1e-6, rtol=0)
+    shared = build_dataset("taxibj", source="openstl", val=10, val_from="training")
+    assert (len(shared.split("train")), len(shared.split("val"))) == (60, 10)
+    assert shared.notes()["validates_on_training"]
     as_stored = build_dataset("taxibj", source="openstl", val=10, order="as_published")
     expected = torch.from_numpy(frames[63:71])
     expected = expected.flip(0) if newest_first else expected
