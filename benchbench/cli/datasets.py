@@ -134,4 +134,4 @@ def _datasets(target: str, option: list[str] | None) -> list[tuple[str, Data]]:
 
     if option:
         raise SchemaError(f"--option: a suite has its own options; leave it out with {target}")
-    return [(row.label, row.dataset) for row in plan(suite_file(Path(target))).datasets]
+    return [(row.label, row.dataset) for row in plan(suite_file(Path(target))).sources]

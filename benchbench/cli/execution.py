@@ -59,7 +59,7 @@ def _execute(selection: Selection, todo: Sequence[Run], how: How) -> Counter[str
     display = Display(console(), len(todo))
     executor = choose_executor(plan, how, display.say)
     with watching(console()) as watch:
-        prepare((row.dataset for row in plan.datasets), watch)
+        prepare((row.dataset for row in plan.sources), watch)
     statuses: Counter[str] = Counter()
     with display:
         for outcome in executor.run(todo, store, Settings.of(plan.suite), display.event):

@@ -49,10 +49,14 @@ def show_plan(plan: Plan, store: Store, how: How, *, verbose: bool) -> None:
         rows.append((run.model, run.dataset, str(run.spec.seed), steps, state, *folder))
     headings = ("Model", "Dataset", "Seed", "Steps", "State", *(["Folder"] if verbose else []))
     table(headings, rows, right=("Seed", "Steps"))
+    for line in (line for source in plan.sources for line in source.absent):
+        say(line)
     show_executor(plan, todo, how)
 
 
 def _state(run: Run, store: Store) -> str:
+    if run.missing:
+        return "no data"
     return "to resume" if (store.folder(run.spec) / "checkpoint.pt").exists() else "to run"
 
 
@@ -61,7 +65,7 @@ def _measure(plan: Plan) -> None:
     from benchbench.run.job import Settings
     from benchbench.run.measure import configurations, measure
 
-    prepare(row.dataset for row in plan.datasets)
+    prepare(row.dataset for row in plan.sources)
     numbers = ("s a step", "Validation s", "Test s", "Hours", "GB")
     rows, warnings, hours = [], [], 0.0
     for run in configurations(plan.runs):

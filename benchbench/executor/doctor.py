@@ -203,7 +203,7 @@ def _suite(path: Path, overrides: Sequence[str]) -> Iterator[Check]:
         yield Check("FAIL", "suite", str(error))
         return
     yield Check("ok", "suite", f"{path}: {len(plan.runs)} runs")
-    for source in plan.datasets:
+    for source in plan.sources:
         try:
             passport(source.dataset, name=source.name, version=source.entry.version)
         except BenchError as error:

@@ -56,6 +56,8 @@ class Row:
     done: int
     seeds: int
     """Seeds that the suite plans; `done` of them have scores."""
+    train_data: str = ""
+    """How its training data differ from the dataset's."""
 
     def texts(self, digits: Mapping[Column, int]) -> list[str]:
         """The row as it is printed, from each column and its number of decimals."""
@@ -85,7 +87,8 @@ class Board:
         """Headings of all columns; a metric with two signatures is numbered as in the notes."""
         marks = _marks(self.columns)
         metrics = [column.heading + marks[column] for column in self.columns]
-        return ["Model", "Params", *metrics, "Train s"]
+        data = ["Training data"] if self._train_data_differ else []
+        return ["Model", *data, "Params", *metrics, "Train s"]
 
     @property
     def texts(self) -> list[list[str]]:
@@ -94,7 +97,15 @@ class Board:
         for column in self.columns:
             means = [row.cells[column].mean for row in self.rows if column in row.cells]
             digits[column] = decimals(column.decimals, column.better, means)
-        return [row.texts(digits) for row in self.rows]
+        texts = [row.texts(digits) for row in self.rows]
+        if self._train_data_differ:
+            for cells, row in zip(texts, self.rows, strict=True):
+                cells.insert(1, row.train_data or "the dataset's")
+        return texts
+
+    @property
+    def _train_data_differ(self) -> bool:
+        return any(row.train_data for row in self.rows)
 
 
 def _marks(columns: Sequence[Column]) -> dict[Column, str]:
@@ -135,8 +146,9 @@ def _board(plan: Plan, store: Store, dataset: str, protocol: str) -> Board:
         unscored += record is not None and summary is None
     summaries = [summary for pairs in scored.values() for _, summary in pairs]
     columns = _columns(summaries)
-    rows = tuple(_row(label, scored[label], seeds) for label, seeds in planned.items())
-    notes = [*_notes(columns, summaries, rows), *_infinite(scored)]
+    data = {run.model: run.train_data for run in runs}
+    rows = tuple(_row(label, scored[label], n, data[label]) for label, n in planned.items())
+    notes = [*_notes(columns, summaries, rows), *_infinite(scored), *_validated(scored)]
     if unscored:
         notes.append(
             f"{unscored} finished runs are not scored under {protocol}; `bench run` scores them."
@@ -153,7 +165,7 @@ def _columns(summaries: Sequence[Summary]) -> tuple[Column, ...]:
     return tuple(columns)
 
 
-def _row(label: str, pairs: Sequence[tuple[Record, Summary]], seeds: int) -> Row:
+def _row(label: str, pairs: Sequence[tuple[Record, Summary]], seeds: int, data: str) -> Row:
     cells: dict[Column, tuple[float, ...]] = {}
     for _, summary in pairs:
         for score in summary.scores.values():
@@ -165,6 +177,7 @@ def _row(label: str, pairs: Sequence[tuple[Record, Summary]], seeds: int) -> Row
         seconds=Spread(tuple(record.train_seconds for record, _ in pairs)),
         done=len(pairs),
         seeds=seeds,
+        train_data=data,
     )
 
 
@@ -198,3 +211,13 @@ def _infinite(scored: Mapping[str, Sequence[tuple[Record, Summary]]]) -> list[st
         + "."
         for label, models in counts.items()
     ]
+
+
+def _validated(scored: Mapping[str, Sequence[tuple[Record, Summary]]]) -> list[str]:
+    """Which models were validated on what they were trained on."""
+    models = [
+        model
+        for model, pairs in scored.items()
+        if any(record.dataset.get("validates_on_training") for record, _ in pairs)
+    ]
+    return [f"Validated on clips or images of training: {', '.join(models)}."] if models else []

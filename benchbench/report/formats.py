@@ -65,6 +65,7 @@ class Format:
             replace(
                 row,
                 model=self._name(row.model),
+                train_data=self._name(row.train_data),
                 cells={self._column(column): spread for column, spread in row.cells.items()},
             )
             for row in board.rows
@@ -123,7 +124,7 @@ def _escape_markdown(text: str) -> str:
 
 TIDY = (
     *("dataset", "protocol", "model", "parameters", "metric", "mean", "std", "seeds"),
-    *("unit", "better", "signature", "train_seconds"),
+    *("unit", "better", "signature", "train_seconds", "train_data"),
 )
 
 
@@ -136,7 +137,7 @@ def tidy(boards: Sequence[Board]) -> list[dict[str, Any]]:
             for column, spread in row.cells.items():
                 number = (column.metric, spread.mean, spread.std, len(spread.values))
                 meaning = (column.unit, column.better, column.signature)
-                values = (*shared, *number, *meaning, row.seconds.mean)
+                values = (*shared, *number, *meaning, row.seconds.mean, row.train_data)
                 lines.append(dict(zip(TIDY, values, strict=True)))
     return lines
 

@@ -24,15 +24,15 @@ class Faults:
         self._faults.add((where, text))
 
     @contextlib.contextmanager
-    def at(self, where: Where, about: str = "") -> Iterator[None]:
-        """Adds a BenchError raised inside: at the place, or at the options of it that are wrong."""
+    def at(self, where: Where, about: str = "", key: str = "options") -> Iterator[None]:
+        """Adds a BenchError raised inside: at the place, or at the wrong options below its key."""
         note = f" ({about})" if about else ""
         try:
             yield
         except OptionError as error:
             for option, text in error.faults.items():
                 grid = (*where, "grid", option)
-                place = grid if grid in self._document.lines else (*where, "options", option)
+                place = grid if grid in self._document.lines else (*where, key, option)
                 self.add(place, text + note)
         except BenchError as error:
             self.add(where, f"{error}{note}")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from benchbench import registry
 from benchbench.clip import Clip
-from benchbench.errors import BenchError, Unfit, located
+from benchbench.errors import BenchError, DataMissing, OptionError, Unfit, located
 from benchbench.registry import Entry
 from benchbench.suite.document import Document, Where
 from benchbench.suite.faults import Faults
@@ -42,6 +42,17 @@ class SuiteDataset:
     dataset: Dataset
     index: int
     """Its place in the suite's `datasets`."""
+    missing: str = ""
+    """Files that it lacks and nobody but a person can get, and how; none if empty."""
+
+    @property
+    def absent(self) -> list[str]:
+        """What is not there of its files, and how to get it."""
+        return [*self.missing.splitlines()] + [
+            f"{file.path}: no such file; bench run downloads it from {file.urls[0]}"
+            for file in self.dataset.files()
+            if file.urls and not file.path.exists()
+        ]
 
     @property
     def name(self) -> str:
@@ -85,12 +96,41 @@ def find_datasets(document: Document, faults: Faults) -> list[SuiteDataset]:
     for index, item in _items(document, "datasets"):
         with faults.at(("datasets", index)):
             entry = registry.DATASETS.get(item["name"])
-            options = entry.bind(_mapping(item, "options"))
-            with _builder(entry):
-                dataset = entry.build(**options)
-                dataset.check()
-            datasets.append(SuiteDataset(_label(item), entry, options, dataset, index))
+            datasets.append(_dataset(_label(item), entry, _mapping(item, "options"), index))
     return datasets
+
+
+def _dataset(label: str, entry: Entry[Any], options: dict[str, Any], index: int) -> SuiteDataset:
+    bound, missing = entry.bind(options), ""
+    with _builder(entry):
+        dataset = entry.build(**bound)
+        try:
+            dataset.check()
+        except DataMissing as error:  # it plans without them
+            missing = str(error)
+    return SuiteDataset(label, entry, bound, dataset, index, missing)
+
+
+def with_training_data(dataset: SuiteDataset, changes: dict[str, Any]) -> SuiteDataset:
+    """A dataset whose training clips are others; the test clips are the same.
+
+    Raises:
+        OptionError: an option changes more than training and validation clips.
+    """
+    if not changes:
+        return dataset
+    allowed = dataset.dataset.training_options
+    expected = f"expected only {', '.join(allowed)}" if allowed else "expected nothing"
+    text = f"{expected} for {dataset.name}: a table is of one test set"
+    if others := changes.keys() - set(allowed):
+        raise OptionError(dict.fromkeys(others, text))
+    label = f"{dataset.label} ({told(changes)})"
+    return _dataset(label, dataset.entry, {**dataset.options, **changes}, dataset.index)
+
+
+def told(options: dict[str, Any]) -> str:
+    """Options in one line, as in a label."""
+    return ", ".join(f"{key}: {value}" for key, value in options.items())
 
 
 def find_models(document: Document, faults: Faults) -> list[SuiteModel]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from benchbench.suite.lookup import (
     excluded,
     find_datasets,
     find_models,
+    told,
+    with_training_data,
 )
 from benchbench.suite.resources import Request
 from benchbench.suite.schema import Exclusion, Suite, Train
@@ -41,6 +43,10 @@ class Run:
     weights: Path | None = None
     slurm: Request = field(default_factory=Request)
     """What it asks of a cluster, the model's overrides applied."""
+    train_data: str = ""
+    """How its training data differ from the dataset's, as tables tell it."""
+    missing: bool = False
+    """Whether files that its data are read from are to be got by a person."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,8 @@ class Plan:
     path: Path
     runs: tuple[Run, ...]
     datasets: tuple[SuiteDataset, ...]
+    sources: tuple[SuiteDataset, ...]
+    """All that is to be prepared: the datasets, and those with training data of a model's own."""
 
 
 def plan(path: Path, overrides: Sequence[str] = ()) -> Plan:
@@ -72,10 +80,12 @@ def plan(path: Path, overrides: Sequence[str] = ()) -> Plan:
     check_executor(document, faults)
     check_fit(models, datasets, suite.exclude if suite else (), faults)
     _check_labels(models, datasets, faults)
-    runs = _expand(suite, models, datasets, faults) if suite else []
+    sources = _sources(suite, models, datasets, faults) if suite else {}
+    runs = _expand(suite, models, datasets, sources, faults) if suite else []
     faults.raise_if_any()
     assert suite is not None
-    return Plan(suite, path, tuple(runs), tuple(datasets))
+    distinct = {source.label: source for source in (*datasets, *sources.values())}
+    return Plan(suite, path, tuple(runs), tuple(datasets), tuple(distinct.values()))
 
 
 def _suite(document: Document, faults: Faults) -> Suite | None:
@@ -113,8 +123,25 @@ def _check_exclusions(
             faults.add(place, "excludes everything; name a model, dataset or seed")
 
 
-def _expand(
+def _sources(
     suite: Suite, models: Sequence[SuiteModel], datasets: Sequence[SuiteDataset], faults: Faults
+) -> dict[tuple[int, int], SuiteDataset]:
+    """What each model trains on, by the places of model and dataset in the suite."""
+    sources = {}
+    for dataset, model in itertools.product(datasets, models):
+        sources[model.index, dataset.index] = dataset
+        with faults.at(("models", model.index), key="train_data"):
+            changes = suite.models[model.index].train_data
+            sources[model.index, dataset.index] = with_training_data(dataset, changes)
+    return sources
+
+
+def _expand(
+    suite: Suite,
+    models: Sequence[SuiteModel],
+    datasets: Sequence[SuiteDataset],
+    sources: Mapping[tuple[int, int], SuiteDataset],
+    faults: Faults,
 ) -> list[Run]:
     """The runs of every model on every dataset with every seed, less those that are excluded."""
     _check_exclusions(suite, models, datasets, faults)
@@ -125,10 +152,13 @@ def _expand(
     for dataset, model in itertools.product(datasets, models):
         train = _train(suite, model, dataset, faults) if model.trains else None
         slurm = _slurm(suite, model, faults)
+        source = sources[model.index, dataset.index]
+        data = told(suite.models[model.index].train_data)
         for seed in suite.seeds if model.trains else suite.seeds[:1]:
             if not excluded(suite.exclude, model, dataset, seed):
-                spec = _spec(suite, model, dataset, train, seed)
-                runs.append(Run(spec, model.label, dataset.label, model.weights, slurm))
+                spec = _spec(suite, model, source, train, seed)
+                where = (model.label, dataset.label, model.weights, slurm)
+                runs.append(Run(spec, *where, data, bool(source.missing)))
     if not runs and not faults:
         faults.add(("exclude",), "every run of the suite is excluded")
     _check_repeats(runs, models, faults)

@@ -146,6 +146,9 @@ class ModelEntry(Section):
     """Options with a list of values each: one model for every combination."""
     train: dict[str, Any] = {}
     """Overrides of the suite's `train` for this model; they win over a dataset's."""
+    train_data: dict[str, Any] = {}
+    """Overrides of options of the datasets, such as `train_npz`, that leave the test set as it is;
+    where they differ, tables have a column of them."""
     weights: str | None = None
     """File made by `bench weights import`: the model is tested with it and not trained."""
     slurm: dict[str, Any] = {}

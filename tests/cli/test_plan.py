@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from benchbench.errors import DataMissing
+
 from ..stand_ins import bench, tiny
 
 Write = Callable[..., Path]
@@ -42,6 +44,22 @@ def test_a_plan_says_what_is_done_and_what_goes_on(
 def _states(told: str) -> list[str]:
     rows = [line.split("│") for line in told.splitlines() if line.startswith("│")]
     return [row[5].strip() for row in rows]
+
+
+def test_data_that_are_not_there_are_named_and_a_run_refuses_in_the_same_words(
+    write_suite: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path / "data"))
+    datasets = [{"name": "taxibj"}, {"name": "moving_mnist"}]
+    arguments = (write_suite(tiny(datasets=datasets)), "--results", tmp_path / "results")
+    told = bench("plan", *arguments, "models=[persistence]")
+    assert _states(told) == ["no data", "to run"]
+    (line,) = (line for line in told.splitlines() if "no BJ13_M32x32_T30_InOut.h5, BJ14" in line)
+    assert "get them from https://1drv.ms" in line
+    assert "mnist_test_seq.npy: no such file; bench run downloads it from http" in told
+    with pytest.raises(DataMissing) as caught:
+        bench("run", *arguments, "models=[persistence]", "datasets=[taxibj]")
+    assert str(caught.value) == line
 
 
 def test_folders_are_named_only_when_asked_for(arguments: tuple[object, ...]) -> None:

@@ -34,7 +34,10 @@ def _finish(store: Store, plan: Plan, model: str, seed: int, mse: float, **field
     scores["mse"] = dataclasses.replace(scores["mse"], infinite=infinite)
     summary = Summary("benchbench", version, "", 6, 2, "", scores, ("ssim", "mse"))
     write_summary(store.folder(run.spec) / "scores", summary)
-    record = Record(run.spec.to_dict(), run.spec.key, 74_321, 6, 6, 0.1, 10.0 + seed, 1.0, None)
+    data = fields.get("dataset", {})
+    record = Record(
+        run.spec.to_dict(), run.spec.key, 74_321, 6, 6, 0.1, 10.0 + seed, 1.0, None, data
+    )
     store.write(run.spec, record)
 
 

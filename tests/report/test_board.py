@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import shutil
 import statistics
@@ -113,3 +114,20 @@ def test_runs_that_the_suite_does_not_ask_for_stay_out(
 )
 def test_sizes_read_as_in_the_papers(count: int | None, text: str) -> None:
     assert size(count) == text
+
+
+def test_training_data_stand_in_a_column_where_they_differ(
+    plan: Plan, finish: Finish, tmp_path: Path
+) -> None:
+    runs = [
+        dataclasses.replace(run, train_data="" if run.model == "persistence" else "train: 9")
+        for run in plan.runs
+    ]
+    mixed = dataclasses.replace(plan, runs=tuple(runs))
+    (board,) = boards(mixed, Store(tmp_path))
+    assert board.headings[:3] == ["Model", "Training data", "Params"]
+    assert [row[1] for row in board.texts] == ["the dataset's", "train: 9"]
+    finish(Store(tmp_path), plan, "ConvLSTM", 0, 31.0, dataset={"validates_on_training": True})
+    (board,) = boards(plan, Store(tmp_path))
+    assert "Validated on clips or images of training: ConvLSTM." in board.notes
+    assert "Training data" not in board.headings

@@ -163,10 +163,45 @@ def test_a_crash_of_a_builder_is_told_with_its_file_and_line(
     assert message in str(caught.value)
 
 
-def test_a_missing_data_file_is_told_before_any_work(write_suite: Write, tmp_path: Path) -> None:
+def test_a_suite_plans_without_its_data_and_names_them(write_suite: Write, tmp_path: Path) -> None:
     options = f"{{source: {tmp_path}/absent-idx3-ubyte, test_from: generated}}"
-    with pytest.raises(SchemaError, match="absent-idx3-ubyte"):
-        plan(write_suite(), [f"datasets=[{{name: moving_mnist, options: {options}}}]"])
+    suite_plan = plan(write_suite(), [f"datasets=[{{name: moving_mnist, options: {options}}}]"])
+    assert [run.missing for run in suite_plan.runs] == [True, True]
+    (line,) = suite_plan.sources[0].absent
+    assert "absent-idx3-ubyte: no such file; give a path" in line
+
+
+MNIST = "datasets=[{name: moving_mnist, options: {val: 9}}]"
+
+
+def test_a_model_may_train_on_other_data_of_the_same_table(write_suite: Write) -> None:
+    own = "models.1.train_data={train_npz: clips.npz, val_from: training}"
+    suite_plan = plan(write_suite(), [MNIST, own])
+    reference, trained = suite_plan.runs
+    assert (reference.train_data, reference.missing) == ("", False)
+    assert trained.train_data == "train_npz: clips.npz, val_from: training"
+    assert trained.missing
+    changed = {"train_npz": "clips.npz", "val_from": "training"}
+    assert trained.spec.dataset_options == {**reference.spec.dataset_options, **changed}
+    assert [source.label for source in suite_plan.datasets] == ["moving_mnist"]
+    labels = [source.label for source in suite_plan.sources]
+    assert labels == ["moving_mnist", f"moving_mnist ({trained.train_data})"]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("models.1.train_data={test: 5}", "models.1.train_data.test: expected only train, train_n"),
+        ("models.1.train_data={train: 0}", "models.1.train_data.train: expected a whole number of"),
+        ("models.1.train_data={train: 5, train_npz: x}", "models.1.train_data.train: expected not"),
+    ],
+)
+def test_training_data_leave_the_test_data_as_they_are(
+    write_suite: Write, override: str, message: str
+) -> None:
+    with pytest.raises(SchemaError) as caught:
+        plan(write_suite(), [MNIST, override])
+    assert message in str(caught.value)
 
 
 def test_the_plan_is_models_by_datasets_by_seeds_less_exclusions(write_suite: Write) -> None:
