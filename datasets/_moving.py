@@ -190,7 +190,10 @@ class MovingImages(Dataset):
         )
 
     def _npz(self, name: str) -> DataFile:
-        advice = "expected an .npz file of the PredRNN project: clips, dims, input_raw_data"
+        advice = (
+            "get it as the README of github.com/thuml/predrnn-pytorch says and put it there, or "
+            "another .npz file with its arrays clips, dims, input_raw_data"
+        )
         look = functools.partial(inspect_clips, clip=self.clip)
         return DataFile(self._place(name), advice=advice, inspect=look, held="own")
 

@@ -49,7 +49,7 @@ def show_plan(plan: Plan, store: Store, how: How, *, verbose: bool) -> None:
         rows.append((run.model, run.dataset, str(run.spec.seed), steps, state, *folder))
     headings = ("Model", "Dataset", "Seed", "Steps", "State", *(["Folder"] if verbose else []))
     table(headings, rows, right=("Seed", "Steps"))
-    for line in (line for source in plan.sources for line in source.absent):
+    for line in dict.fromkeys(line for source in plan.sources for line in source.absent):
         say(line)
     show_executor(plan, todo, how)
 
