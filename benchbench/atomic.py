@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,14 +16,12 @@ def replacing(path: Path) -> Iterator[Path]:
     On an exception the temporary file is removed and `path` stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
-    temporary = Path(name)
+    temporary = _beside(path)
     try:
+        temporary.touch()
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -45,7 +42,7 @@ def write_text(path: Path, text: str) -> None:
 
 def create_text(path: Path, text: str) -> bool:
     """Puts a whole file where there is none; False where there is one."""
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    temporary = _beside(path)
     try:
         temporary.write_text(text, encoding="utf-8")
         os.utime(temporary)
@@ -71,7 +68,6 @@ def _create_exclusively(path: Path, text: str) -> bool:
     return True
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _beside(path: Path) -> Path:
+    """The name of a file of its own, which `sweep` deletes."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
