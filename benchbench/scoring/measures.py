@@ -7,7 +7,6 @@ No torch until a function is loaded.
 
 from __future__ import annotations
 
-import importlib.metadata
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from benchbench.clip import Clip
 from benchbench.errors import Unfit, UnknownName, nearest
+from benchbench.registry import entry_points, load
 from benchbench.scoring import lpips
 
 if TYPE_CHECKING:
@@ -22,10 +22,6 @@ if TYPE_CHECKING:
 
 Better = Literal["lower", "higher"]
 Options = Mapping[str, Any]
-
-
-def _takes_all(options: Options, clip: Clip) -> None:
-    """Declines no clip."""
 
 
 def _check_ssim(options: Options, clip: Clip) -> None:
@@ -48,7 +44,7 @@ class Measure:
     """Whether it means nothing for data whose range is not known."""
     network: bool = False
     """Whether a network computes it, best where the predictor runs."""
-    check: Callable[[Options, Clip], None] = _takes_all
+    check: Callable[[Options, Clip], None] = lambda *_: None
     """Raises Unfit for clips it cannot score, DataMissing where a weight file is absent."""
 
     def load(self) -> Callable[..., Tensor]:
@@ -81,10 +77,11 @@ def get(name: str) -> Measure:
 
     Raises:
         UnknownName: there is none; the message names the nearest.
+        SchemaError: the package that offers it cannot be imported.
     """
     if name not in MEASURES:
-        offers = importlib.metadata.entry_points(group="benchbench.measures")
+        offers = entry_points("benchbench.measures")
         if name not in offers.names:
             raise UnknownName(f"no measure '{name}'{nearest(name, {*MEASURES, *offers.names})}")
-        MEASURES[name] = offers[name].load()
+        MEASURES[name] = load(offers[name], "measure")
     return MEASURES[name]

@@ -11,7 +11,7 @@ import pytest
 
 from benchbench import protocols
 from benchbench.clip import Clip
-from benchbench.errors import Unfit, UnknownName
+from benchbench.errors import SchemaError, Unfit, UnknownName
 from benchbench.scoring import measures
 from benchbench.scoring.arrays import given
 from benchbench.scoring.evaluate import evaluate
@@ -84,3 +84,12 @@ def test_every_measure_is_one_that_a_protocol_uses() -> None:
     assert used == set(measures.MEASURES)
     for name in used:
         assert callable(measures.get(name).load())
+
+
+def test_a_measure_that_cannot_be_imported_is_told_by_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, "[benchbench.measures]\nbias = broken_row:BIAS\n", broken_row="1 / 0")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SchemaError, match=r"measure 'bias' cannot be imported; .*broken_row\.py"):
+        measures.get("bias")
