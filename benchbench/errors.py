@@ -57,9 +57,6 @@ class Unfit(BenchError, ValueError):
 class DataMissing(BenchError, FileNotFoundError):
     """A file is absent, truncated or not the one expected; the message says what to put where."""
 
-    def __str__(self) -> str:
-        return str(self.args[0])
-
 
 class RunFailed(BenchError, RuntimeError):
     """A run ended without a record."""

@@ -71,7 +71,7 @@ class Rescoring:
         batch: int | None = None,
         device: torch.device | None = None,
         workers: int = 0,
-        watch: Callable[[int, int], None] | None = None,
+        watch: Callable[[int, int], None] = lambda *_: None,
     ) -> list[Summary]:
         """The scores under each protocol; files are added to the run's, and none is changed.
 

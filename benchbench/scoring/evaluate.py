@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +25,7 @@ def evaluate(
     folder: Path,
     *,
     workers: int = 0,
-    watch: Callable[[int, int], None] | None = None,
+    watch: Callable[[int, int], None] = lambda *_: None,
 ) -> dict[str, Summary]:
     """Protocol name to the scores of a stream of predictions, in constant memory.
 
@@ -50,8 +51,7 @@ def evaluate(
             for one in rows:
                 one.add(ids, numbers)
             done += len(ids)
-            if watch is not None:
-                watch(done, stream.length)
+            watch(done, stream.length)
         summaries = [replace(one.close(), span=stream.span) for one in rows]
     for summary in summaries:
         write_summary(folder, summary)
@@ -60,13 +60,10 @@ def evaluate(
 
 def mean(statistic: Statistic, stream: Stream) -> float:
     """A statistic's mean over all the predicted frames of a stream, whatever the batches."""
-    with closing(stream.batches):
-        return math.fsum(_numbers(statistic, stream)) / (stream.length * stream.clip.horizon)
-
-
-def _numbers(statistic: Statistic, stream: Stream) -> Iterator[float]:
-    for batch in stream.batches:
-        yield from compute([statistic], batch.prediction, batch.target)[statistic].flat
+    with closing(stream.batches) as batches:
+        numbers = (compute([statistic], x, y)[statistic].flat for _, x, y in batches)
+        total = math.fsum(itertools.chain.from_iterable(numbers))
+    return total / (stream.length * stream.clip.horizon)
 
 
 def _computed(

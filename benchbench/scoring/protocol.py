@@ -165,11 +165,10 @@ class Protocol:
         return f"{self.name}-v{self.version}"
 
     def __getitem__(self, name: str) -> Metric:
-        for metric in self.metrics:
-            if metric.name == name:
-                return metric
-        names = [metric.name for metric in self.metrics]
-        raise UnknownName(f"protocol '{self.name}' has no '{name}'{nearest(name, names)}")
+        metrics = {metric.name: metric for metric in self.metrics}
+        if name not in metrics:
+            raise UnknownName(f"protocol '{self.name}' has no '{name}'{nearest(name, metrics)}")
+        return metrics[name]
 
     def signature(self, metric: str) -> str:
         """The signature of one of its metrics."""
@@ -177,15 +176,8 @@ class Protocol:
 
     def column(self, name: str) -> Column:
         """The column of tables that one of its metrics belongs in."""
-        metric = self[name]
-        return Column(
-            metric.name,
-            metric.label,
-            metric.unit,
-            metric.better,
-            metric.decimals,
-            metric.signature(self.version),
-        )
+        m, signature = self[name], self.signature(name)
+        return Column(name, m.label, m.unit, m.better, m.decimals, signature)
 
     def check(self, clip: Clip) -> None:
         """Looks whether clips of this shape can be scored here; quick, before any training.

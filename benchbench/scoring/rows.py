@@ -97,12 +97,8 @@ class Rows:
     def _score(self, metric: Metric) -> Score:
         means = [float(total) / self.sequences for total in self.sums[metric.name]]
         value, by_frame = metric.settle(means)
-        return Score(
-            column=self.protocol.column(metric.name),
-            value=value,
-            infinite=self.infinite[metric.name],
-            by_frame=tuple(by_frame),
-        )
+        column = self.protocol.column(metric.name)
+        return Score(column, value, self.infinite[metric.name], tuple(by_frame))
 
 
 @contextlib.contextmanager
