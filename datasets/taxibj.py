@@ -9,6 +9,9 @@ backwards in time. Here time runs forwards unless `order: as_published` is asked
 Validation: the references validate on the test set. Here it is the last `val` windows before the
 test; windows that would share a frame with a later split are dropped from the earlier one, unless
 `val_from: training` has validation's trained on as well.
+
+ST-ResNet reads more than the last frames: `period`, `trend` and `factors` put frames of days and
+weeks before, and what is known of a half hour, at the head of the context.
 """
 
 from __future__ import annotations
@@ -16,10 +19,12 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor
 
 from benchbench.clip import Clip
@@ -31,6 +36,7 @@ from benchbench.options import Count
 from benchbench.registry import register_dataset
 
 from ._arrays import mapped
+from ._lookback import FACTORS, Lookback, earlier, factor_files, read_factors
 from ._openstl import OpenSTLTaxiBJ, ValFrom
 from ._taxibj import (
     Whole,
@@ -43,11 +49,14 @@ from ._taxibj import (
     window_starts,
 )
 
+Whiles = Annotated[int, Field(ge=0, le=52)]
+
 YEARS = ("BJ13", "BJ14", "BJ15", "BJ16")
 WHERE = (
     "get them from https://1drv.ms/f/s!Akh6N7xv3uVmhOhDKwx3bm5zpHkDOQ (TaxiBJ of the DeepST "
-    "project) and put them there, or use source: openstl, which can be downloaded"
+    "project) and put them there"
 )
+OR_ELSE = ", or use source: openstl, which can be downloaded"
 
 
 @register_dataset("taxibj", version=1)
@@ -61,6 +70,9 @@ def taxibj(
     val: Count = 1344,
     val_from: ValFrom = "kept",
     test: Count | None = None,
+    period: Whiles = 0,
+    trend: Whiles = 0,
+    factors: bool = False,
 ) -> Dataset:
     """Taxi inflow and outflow of Beijing, half an hour a frame.
 
@@ -74,8 +86,23 @@ def taxibj(
         val: windows of the validation set, the last before the test set.
         val_from: whether they are `kept` from training, or windows of `training` as well.
         test: windows of the test set; null is the last 1,344 of the raw files, all of OpenSTL's.
+        period: days before, of which the frames at each predicted time are read as well.
+        trend: weeks before, likewise; windows that lack any of these frames are dropped.
+        factors: weekday, holiday and weather are read as well; they take two further files.
     """
-    clip = Clip(2, 32, 32, context, horizon)
+    aside = horizon * (period + trend + factors)
+    clip = Clip(
+        2, 32, 32, context + aside, horizon, factors=FACTORS * factors, trend=trend, period=period
+    )
+    if aside and (source == "openstl" or order == "as_published"):
+        raw = "source: raw and order: forward"
+        raise OptionError(
+            {
+                name: f"frames of other times stand in the raw files, and time must run; {raw}"
+                for name, value in (("period", period), ("trend", trend), ("factors", factors))
+                if value
+            }
+        )
     if source == "openstl":
         if counting != "published":
             raise OptionError(counting="OpenSTL's file has its windows cut; leave it out")
@@ -131,39 +158,49 @@ class TaxiBJ(Dataset):
         starts: Whole = getattr(self.spans(years), name)
         frames = prepared_folder(self._paths()) / "frames.npy"
         low, high = extremes(frames, self.test)
+        factors = read_factors(years.slots, -self.test) if self.clip.factors else None
         return TaxiWindows(
             frames,
             starts,
             np.asarray(years.slots[starts]),
             length=len(starts),
-            frames=self.clip.frames,
+            shape=self.clip,
             low=low,
             high=high,
             backwards=self.order == "as_published",
+            lookback=Lookback(earlier(years, starts, self.clip), factors),
         )
 
     def spans(self, years: Years) -> Spans:
         """Which windows each split has."""
-        length, anchored = self.clip.frames, self.counting == "published"
+        length, anchored = self.clip.recent + self.clip.horizon, self.counting == "published"
         starts = window_starts(years.slots, years.years, length, anchored=anchored)
+        starts = starts[(earlier(years, starts, self.clip) >= 0).all(axis=(1, 2))]
         return share(starts, length, self.val, self.test, self.val_from)
 
     def _paths(self) -> tuple[Path, ...]:
-        return tuple(file.path for file in self.files())
+        return tuple(file.path for file in self._years())
 
     def files(self) -> tuple[DataFile, ...]:
-        """The four raw files, one a year."""
+        """The four raw files, one a year, and those of weather and holidays if they are read."""
+        return self._years() + (factor_files(WHERE) if self.clip.factors else ())
+
+    def _years(self) -> tuple[DataFile, ...]:
         frame = (self.clip.channels, self.clip.height, self.clip.width)
         look = functools.partial(inspect_h5, frame=frame)
         folder = data_folder() / "taxibj"
         names = (f"{year}_M32x32_T30_InOut.h5" for year in YEARS)
-        return tuple(DataFile(folder / name, advice=WHERE, inspect=look) for name in names)
+        return tuple(DataFile(folder / name, advice=self._advice, inspect=look) for name in names)
+
+    @property
+    def _advice(self) -> str:
+        return WHERE if self.clip.aside else WHERE + OR_ELSE
 
     def check(self) -> None:
         """Looks at the form of the files; names all that are absent in one line."""
         if absent := [file.path for file in self.files() if not file.path.exists()]:
             names = ", ".join(path.name for path in absent)
-            raise DataMissing(f"{absent[0].parent}: no {names}; {WHERE}")
+            raise DataMissing(f"{absent[0].parent}: no {names}; {self._advice}")
         super().check()
 
     def unpack(self) -> None:
@@ -205,19 +242,28 @@ class TaxiWindows(Split):
     starts: Whole
     slots: Whole
     length: int
-    frames: int
+    shape: Clip
     low: float
     high: float
     backwards: bool
+    lookback: Lookback
 
     def clip(self, index: int) -> Tensor:
         start = int(self.starts[index])
-        frames = mapped(self.path)[start : start + self.frames].astype(np.float64)
-        # In the test frames values may exceed the extremes that were fitted; a frame is in [0, 1].
-        scaled = np.clip((frames - self.low) / (self.high - self.low), 0, 1)
+        first = start + self.shape.recent  # predicted frame
+        predicted = range(first, first + self.shape.horizon)
+        window = self._scaled(slice(start, predicted.stop))
         if self.backwards:
-            scaled = scaled[::-1].copy()
-        return torch.from_numpy(scaled.astype(np.float32))
+            window = window[::-1]
+        before = self._scaled(self.lookback.earlier[index])
+        head = list(self.lookback.frames(predicted, before))
+        frames = np.concatenate([np.stack(head), window]) if head else window
+        return torch.from_numpy(frames.astype(np.float32))
+
+    def _scaled(self, which: slice | Whole) -> NDArray[np.float64]:
+        """In [0, 1]; values of the test frames may exceed the extremes that were fitted."""
+        frames = mapped(self.path)[which].astype(np.float64)
+        return np.clip((frames - self.low) / (self.high - self.low), 0, 1)
 
     def name(self, index: int) -> str:
         return date_of(int(self.slots[index]))

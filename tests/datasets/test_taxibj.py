@@ -6,6 +6,7 @@ loader line for line) on made-up years with holes, missing days and negative val
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ import pytest
 import torch
 
 from benchbench.clip import Clip
-from benchbench.datasets import _openstl, _taxibj, taxibj
+from benchbench.datasets import _lookback, _openstl, _taxibj, taxibj
 from benchbench.errors import DataMissing, SchemaError
-from benchbench.registry import build_dataset
+from benchbench.predictor import Progress
+from benchbench.registry import build_dataset, build_model
 
 from .conftest import days, slots, write_h5
 
@@ -231,3 +233,138 @@ def test_order_detection_looks_at_most_neighbours() -> None:
     assert _openstl.stored_order(turned[:, :4], turned[:, 4:]) == "newest_first"
     still = np.zeros((30, 8, 1, 1, 1), np.float32)
     assert _openstl.stored_order(still[:, :4], still[:, 4:]) == "unknown"
+
+
+def deepst(index: int, low: float, high: float) -> Any:
+    """A recorded sample in time, scaled: frames a week before, days before, the last, the next."""
+    stacks = [GOLDEN[f"out/st_{kind}"][index] for kind in ("xt", "xp", "xc", "y")]
+    # theirs are the nearest first
+    frames = np.concatenate([stack.reshape(-1, 2, 2, 3)[::-1] for stack in stacks])
+    return np.clip((frames.astype(np.float64) - low) / (high - low), 0, 1)
+
+
+def test_frames_of_days_and_weeks_before_equal_the_recorded_samples(recorded: Path) -> None:
+    clip = Clip(2, 2, 3, 3 + 3, 1, trend=1, period=2)
+    dataset = taxibj.TaxiBJ(clip, "forward", "every", 1, 150)
+    dataset.prepare()
+    windows = dataset.split("train")
+    assert isinstance(windows, taxibj.TaxiWindows)
+    years = _taxibj.load_years(dataset._paths())
+    starts = _taxibj.window_starts(years.slots, years.years, 4, anchored=False)
+    earlier = _lookback.earlier(years, starts, clip)
+    # the year of the recorded samples
+    chosen = (earlier >= 0).all(axis=(1, 2)) & (years.years[starts] == 2)
+    windows = dataclasses.replace(
+        windows,
+        starts=starts[chosen],
+        length=int(chosen.sum()),
+        lookback=_lookback.Lookback(earlier[chosen], None),
+    )
+    assert len(windows) == GOLDEN["out/st_count"]
+    first = _taxibj.date_of(int(years.slots[windows.starts[0] + 3]))
+    assert first == GOLDEN["out/st_first_date"].item().decode()
+    for index in range(len(GOLDEN["out/st_y"])):
+        expected = deepst(index, windows.low, windows.high)
+        np.testing.assert_allclose(windows[index].numpy(), expected, atol=1e-6)
+
+
+def test_windows_without_all_of_their_earlier_frames_are_dropped(recorded: Path) -> None:
+    clip = Clip(2, 2, 3, 4 + 4, 4, period=1)
+    plain, dataset = small(), dataclasses.replace(small(), clip=clip)
+    years = _taxibj.load_years(dataset._paths())
+    spans = dataset.spans(years)
+    assert len(spans.train) < len(plain.spans(years).train)
+    for starts in (spans.train, spans.val, spans.test):
+        assert (_lookback.earlier(years, starts, clip) >= 0).all()
+
+
+def test_the_calendar_equals_the_recorded() -> None:
+    first = _taxibj.slot_of(GOLDEN["out/st_first_date"].item().decode())
+    table = _lookback.calendar(np.arange(first, first + 49), {"20150311"})
+    np.testing.assert_array_equal(table[:40, :8], GOLDEN["out/st_timevec"])
+    assert not table[:48, 8].any()
+    assert table[48, 8] == 1
+
+
+@pytest.fixture
+def weather(taxi_files: Path) -> Any:
+    """(frames, 19) raw weather of all days of the raw files, which lacks a half hour."""
+    dates = [
+        s
+        for first in ("20130701", "20140301", "20150301", "20160101")
+        for d in days(first, 4)
+        for s in slots(d)
+    ]
+    rng = np.random.default_rng(0)
+    values = {
+        "Weather": np.eye(17)[rng.integers(0, 17, len(dates))],
+        "WindSpeed": rng.uniform(0, 30, len(dates)),
+        "Temperature": rng.uniform(-10, 35, len(dates)),
+    }
+    gap = dates.index("2013070220")
+    with h5py.File(taxi_files / "BJ_Meteorology.h5", "w") as file:
+        file["date"] = np.array([d.encode() for n, d in enumerate(dates) if n != gap])
+        for name, array in values.items():
+            file[name] = np.delete(array, gap, axis=0)
+    (taxi_files / "BJ_Holiday.txt").write_text("20130702\n20160101\n")
+    return dates, np.column_stack(list(values.values()))
+
+
+def test_a_frame_of_factors_tells_its_day_and_the_weather_of_the_last_frame(weather: Any) -> None:
+    dataset = build_dataset(
+        "taxibj", val=2, test=4, counting="every", period=1, factors=True, context=2, horizon=2
+    )
+    dataset.prepare()
+    assert dataset.clip == Clip(2, 32, 32, 2 + 2 * 2, 2, factors=28, period=1)
+    train = dataset.split("train")
+    dates, raw = weather
+    name = train.name(0)
+    assert name == "2013070147"  # two half hours before the first of the second day
+    day = train[0]
+    factors = day[[0, 2]].flatten(1)
+    assert not factors[:, 28:].any()
+    tuesday_and_holiday = [0, 1, 0, 0, 0, 0, 0, 1, 1]
+    assert factors[:, :9].tolist() == [tuesday_and_holiday] * 2
+    assert torch.equal(factors[0, 9:], factors[1, 9:])  # no later weather is known
+    last = dates.index(name) + 1  # of the two that are read
+    assert factors[0, 9:26].tolist() == raw[last, :17].tolist()
+    assert day.min() >= 0
+    assert day.max() <= 1
+
+
+def test_weather_that_was_not_recorded_is_the_latest_before(weather: Any) -> None:
+    dates, raw = weather
+    table = _lookback.read_factors(
+        np.array([_taxibj.slot_of(d) for d in ("2013070219", "2013070220")]), 2
+    )
+    gap = dates.index("2013070220")
+    assert table.weather[1, :17].tolist() == raw[gap - 1, :17].tolist()
+
+
+def test_st_resnet_trains_on_all_that_taxibj_gives(weather: Any) -> None:
+    dataset = build_dataset("taxibj", val=2, test=4, counting="every", period=1, factors=True)
+    dataset.prepare()
+    predictor = build_model("st_resnet", dataset.clip, units=1, width=4)
+    frames = torch.stack([dataset.split("train")[i] for i in range(2)])
+    context, target = frames.split([dataset.clip.context, dataset.clip.horizon], dim=1)
+    (loss,) = predictor.losses(context, target, Progress(step=0, steps=1)).values()
+    loss.backward()
+    assert all(p.grad is not None for p in predictor.parameters())
+    assert predictor(context, 4).shape == target.shape
+
+
+def test_factors_need_two_further_files(taxi_files: Path) -> None:
+    with pytest.raises(DataMissing, match=r"(?s)BJ_Meteorology\.h5.*BJ_Holiday\.txt"):
+        build_dataset("taxibj", factors=True).check()
+
+
+def test_a_file_of_holidays_must_hold_dates(weather: Any, taxi_files: Path) -> None:
+    (taxi_files / "BJ_Holiday.txt").write_text("1 May\n")
+    with pytest.raises(DataMissing, match="expected a date yyyymmdd"):
+        build_dataset("taxibj", factors=True).check()
+
+
+@pytest.mark.parametrize("options", [{"source": "openstl"}, {"order": "as_published"}])
+def test_frames_of_other_times_are_refused_where_there_are_none(options: Any) -> None:
+    with pytest.raises(SchemaError, match="trend: frames of other times stand in the raw files"):
+        build_dataset("taxibj", trend=1, **options)
