@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from benchbench.cli.options import Dataset, KeyValues, completing, key_values, suite_file
-from benchbench.cli.output import console, options_of, say, section, table, written
+from benchbench.cli.output import console, listing, options_of, say, section, written
+from benchbench.errors import DataMissing, SchemaError
 from benchbench.registry import DATASETS, build_dataset
 
 if TYPE_CHECKING:
@@ -23,21 +24,11 @@ app.add_typer(datasets, name="datasets")
 
 
 @datasets.callback(invoke_without_command=True)
-def listing(context: typer.Context) -> None:
+def list_datasets(context: typer.Context) -> None:
     """List the datasets, or look at one with `show` and `verify`."""
-    if context.invoked_subcommand is not None:
-        return
-    from benchbench.errors import BenchError
-
-    rows, faults = [], []
-    for name in DATASETS.names():
-        try:
-            rows.append((DATASETS.get(name).name, DATASETS.citation(name)))
-        except BenchError as error:
-            faults.append(str(error))
-    table(("Name", "What it is"), rows)
-    for fault in faults:
-        say(fault, "red")
+    if context.invoked_subcommand is None:
+        headings = ("Name", "What it is")
+        listing(DATASETS, headings, lambda name: (DATASETS.get(name).name, DATASETS.citation(name)))
 
 
 @datasets.command()
@@ -83,7 +74,6 @@ def _fact(value: object) -> str:
 def verify(name: Dataset, option: KeyValues = None) -> None:
     """Read every file of a dataset anew and compare its checksum. Exit status 1 if one is wrong."""
     from benchbench.data.passport import reread
-    from benchbench.errors import DataMissing
 
     files = build_dataset(name, **key_values(option)).files()
     wrong = 0
@@ -129,7 +119,6 @@ def _datasets(target: str, option: list[str] | None) -> list[tuple[str, Data]]:
     """The dataset of a name, or those of a suite, each with its label."""
     if not target.endswith((".yaml", ".yml")):
         return [(target, build_dataset(target, **key_values(option)))]
-    from benchbench.errors import SchemaError
     from benchbench.suite.plan import plan
 
     if option:

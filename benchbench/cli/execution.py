@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from benchbench.cli.output import console, say
+from benchbench.errors import SchemaError, UnknownName
 from benchbench.registry import EXECUTORS
 
 if TYPE_CHECKING:
@@ -92,7 +93,6 @@ def choose_executor(plan: Plan, how: How, say: Callable[[str], None]) -> Executo
         UnknownName: there is none of the name.
         SchemaError: it cannot do what the command line asks for.
     """
-    from benchbench.errors import SchemaError, UnknownName
     from benchbench.executor import Terms, build_executor
 
     name = how.executor or plan.suite.executor.name

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from benchbench.cli.options import Model
-from benchbench.cli.output import options_of, say, section, table, written
+from benchbench.cli.output import listing, options_of, say, section, table, written
 from benchbench.registry import MODELS
 
 if TYPE_CHECKING:
@@ -21,25 +21,17 @@ app.add_typer(models, name="models")
 
 
 @models.callback(invoke_without_command=True)
-def listing(context: typer.Context) -> None:
+def list_models(context: typer.Context) -> None:
     """List the models, or read one's certificate with `show`."""
-    if context.invoked_subcommand is not None:
-        return
-    from benchbench.errors import BenchError
     from benchbench.weights.certificate import certificate
 
-    rows, faults = [], []
-    for name in MODELS.names():
-        try:
-            trained = "yes" if MODELS.get(name).trains else "no"
-            proofs = certificate(name).proofs
-            proved = ", ".join(dict.fromkeys(proof.source for proof in proofs))
-            rows.append((name, MODELS.citation(name), trained, proved or "–"))
-        except BenchError as error:
-            faults.append(str(error))
-    table(("Name", "What it is", "Trained", "Proved equal to"), rows)
-    for fault in faults:
-        say(fault, "red")
+    def row(name: str) -> tuple[str, ...]:
+        trained = "yes" if MODELS.get(name).trains else "no"
+        proved = ", ".join(dict.fromkeys(proof.source for proof in certificate(name).proofs))
+        return name, MODELS.citation(name), trained, proved or "–"
+
+    if context.invoked_subcommand is None:
+        listing(MODELS, ("Name", "What it is", "Trained", "Proved equal to"), row)
 
 
 @models.command()

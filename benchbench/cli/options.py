@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from benchbench.errors import SchemaError
 from benchbench.registry import DATASETS, EXECUTORS, MODELS
 
 if TYPE_CHECKING:
@@ -120,7 +121,6 @@ def key_values(texts: Sequence[str] | None) -> dict[str, Any]:
     Raises:
         SchemaError: one is not of that form.
     """
-    from benchbench.errors import SchemaError
     from benchbench.suite.document import value_of
 
     options: dict[str, Any] = {}

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import inspect
 import textwrap
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from benchbench.errors import BenchError
 from benchbench.report.terminal import console, grid, visible
 
 if TYPE_CHECKING:
-    from benchbench.registry import Entry
+    from benchbench.registry import Entry, Registry
 
-__all__ = ["console", "options_of", "say", "section", "table", "written"]
+__all__ = ["console", "listing", "options_of", "say", "section", "table", "written"]
 
 
 def say(text: str = "", style: str = "", *, stderr: bool = False) -> None:
@@ -30,6 +31,21 @@ def table(
     shown = [[visible(cell) for cell in row] for row in rows]
     screen = console()
     screen.print(grid(headings, shown, width=screen.width, right=right))
+
+
+def listing(
+    registry: Registry[Any], headings: Sequence[str], row: Callable[[str], Sequence[str]]
+) -> None:
+    """Prints a row for each name of a registry, and a line for each that cannot be imported."""
+    rows, faults = [], []
+    for name in registry.names():
+        try:
+            rows.append(row(name))
+        except BenchError as error:
+            faults.append(str(error))
+    table(headings, rows)
+    for fault in faults:
+        say(fault, "red")
 
 
 def section(title: str, lines: Iterable[str]) -> None:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from benchbench import protocols
 from benchbench.cli.options import Results, RunKeys, completing
 from benchbench.cli.output import console, say, section, table
+from benchbench.errors import SchemaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     import torch
 
     from benchbench.cli.progress import Display
-    from benchbench.run.job import Job
+    from benchbench.run.record import Store
     from benchbench.run.rescore import Rescoring
     from benchbench.scoring.protocol import Protocol
     from benchbench.scoring.summary import Summary
@@ -30,39 +32,28 @@ protocols_app = typer.Typer(no_args_is_help=False)
 app.add_typer(protocols_app, name="protocols")
 
 
-def _names() -> list[str]:
-    from benchbench import protocols
-
-    return protocols.names()
-
-
 Named = Annotated[
     list[str],
     typer.Option(
         "--protocol",
         "-p",
         help="Name of a protocol; may be given again.",
-        autocompletion=completing(_names),
+        autocompletion=completing(protocols.names),
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 @protocols_app.callback(invoke_without_command=True)
-def listing(context: typer.Context) -> None:
+def list_protocols(context: typer.Context) -> None:
     """List the evaluation protocols, or read one with `show`."""
     if context.invoked_subcommand is not None:
         return
-    from benchbench import protocols
-
-    every = [protocols.get(name) for name in protocols.names()]
-    table(
-        ("Name", "Version", "What it computes", "Metrics"),
-        (
-            (p.name, str(p.version), p.title, " ".join(metric.name for metric in p.metrics))
-            for p in every
-        ),
-    )
+    rows = []
+    for protocol in _protocols(protocols.names()):
+        metrics = " ".join(metric.name for metric in protocol.metrics)
+        rows.append((protocol.name, str(protocol.version), protocol.title, metrics))
+    table(("Name", "Version", "What it computes", "Metrics"), rows)
     say("\nOne of them in full: bench protocols show NAME")
 
 
@@ -71,42 +62,29 @@ def show(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", help="Name of a protocol.", autocompletion=completing(_names)
+            metavar="NAME", help="Name of a protocol.", autocompletion=completing(protocols.names)
         ),
     ],
 ) -> None:
     """Print a protocol: its metrics and signatures, its source, how it differs from the others."""
-    from benchbench import protocols
-
     protocol = protocols.get(name)
     say(f"{protocol.name}, version {protocol.version}: {protocol.title}")
     say(f"source: {protocol.source}\n")
-    table(
-        ("Metric", "Better", "Unit", "Signature", "Same score as"),
-        (
-            (
-                metric.name,
-                metric.better,
-                metric.unit,
-                protocol.signature(metric.name),
-                ", ".join(_same(protocol, metric.name)) or "–",
-            )
-            for metric in protocol.metrics
-        ),
-    )
+    rows = []
+    for metric in protocol.metrics:
+        signature = protocol.signature(metric.name)
+        same = ", ".join(other for other in _protocols_with(signature) if other != name)
+        rows.append((metric.name, metric.better, metric.unit, signature, same or "–"))
+    table(("Metric", "Better", "Unit", "Signature", "Same score as"), rows)
     section("notes", protocol.notes)
 
 
-def _same(protocol: Protocol, metric: str) -> list[str]:
-    """Other protocols with a metric of the same signature."""
-    from benchbench import protocols
-
-    signature = protocol.signature(metric)
-    others = (protocols.get(name) for name in protocols.names() if name != protocol.name)
+def _protocols_with(signature: str) -> list[str]:
+    """Names of the protocols one of whose metrics has the signature."""
     return [
-        other.name
-        for other in others
-        if signature in (other.signature(each.name) for each in other.metrics)
+        protocol.name
+        for protocol in _protocols(protocols.names())
+        if signature in (protocol.signature(metric.name) for metric in protocol.metrics)
     ]
 
 
@@ -135,8 +113,6 @@ def score(
 
     Values are taken to be in [0, 1] unless --range says otherwise; whole numbers must have one.
     """
-    from benchbench import protocols
-    from benchbench.errors import SchemaError
     from benchbench.scoring.arrays import given, read
     from benchbench.scoring.evaluate import evaluate
 
@@ -157,10 +133,6 @@ def score(
 @contextlib.contextmanager
 def _folder(out: Path | None) -> Iterator[Path]:
     """The folder of `--out`, or one that is gone at the end."""
-    import tempfile
-
-    from benchbench.errors import SchemaError
-
     if out is None:
         with tempfile.TemporaryDirectory() as folder:
             yield Path(folder)
@@ -196,9 +168,13 @@ def rescore(
     from benchbench.cli.progress import Display, watching
     from benchbench.dataset import prepare
     from benchbench.executor import Outcome
+    from benchbench.run.job import Job, Settings
+    from benchbench.run.record import Store
+    from benchbench.suite.plan import Run
 
-    rescorings = _rescorings(runs, _protocols(protocol), results)
-    place = _device(device)
+    store = Store(results)
+    rescorings = _rescorings(runs, _protocols(protocol), store)
+    place = _device(device) if device else None
     # standard error is often sent where JSON goes
     screen = console(stderr=True)
     screen.quiet = as_json and not screen.is_terminal
@@ -207,50 +183,35 @@ def rescore(
     rows = []
     with Display(screen, len(rescorings)) as display:
         for one in rescorings:
-            job = _job(one, results)
-            testing = functools.partial(_show, display, job.run)
+            run = Run(one.spec, one.spec.model, one.spec.dataset)
+            testing = _testing(display, run)
             summaries = one.score(batch=batch, device=place, workers=workers, watch=testing)
-            display.outcome(Outcome(job, "done"))
+            display.outcome(Outcome(Job(run, store, Settings()), "done"))
             rows += [(str(one.folder), summary) for summary in summaries]
     _print_scores(rows, as_json)
 
 
-def _rescorings(runs: list[str], chosen: list[Protocol], results: Path) -> list[Rescoring]:
-    from benchbench.run.record import Store
-    from benchbench.run.rescore import Rescoring, finished
-
-    folders = list(dict.fromkeys(Store(results).find(run) for run in runs))
-    return [Rescoring.of(folder, record, chosen) for folder, record in finished(folders).items()]
-
-
-def _job(rescoring: Rescoring, results: Path) -> Job:
-    """What the progress display calls a rescoring."""
-    from benchbench.run.job import Job, Settings
-    from benchbench.run.record import Store
-    from benchbench.suite.plan import Run
-
-    spec = rescoring.spec
-    return Job(Run(spec, spec.model, spec.dataset), Store(results), Settings())
-
-
-def _show(display: Display, run: Run, done: int, total: int) -> None:
+def _testing(display: Display, run: Run) -> Callable[[int, int], None]:
     from benchbench.training.events import Testing
 
-    display.event(run, Testing(done, total))
+    return lambda done, total: display.event(run, Testing(done, total))
 
 
-def _device(name: str | None) -> torch.device | None:
-    """The device of a name, None for the best there is.
+def _rescorings(runs: list[str], chosen: list[Protocol], store: Store) -> list[Rescoring]:
+    from benchbench.run.rescore import Rescoring, finished
+
+    records = finished(list(dict.fromkeys(map(store.find, runs))))
+    return [Rescoring.of(folder, record, chosen) for folder, record in records.items()]
+
+
+def _device(name: str) -> torch.device:
+    """The device of a name.
 
     Raises:
-        SchemaError: no such device here.
+        SchemaError: there is none here.
     """
     import torch
 
-    from benchbench.errors import SchemaError
-
-    if name is None:
-        return None
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
@@ -258,9 +219,7 @@ def _device(name: str | None) -> torch.device | None:
         raise SchemaError(f"--device {name}: cannot be used here ({reason})") from None
 
 
-def _protocols(names: Iterable[str]) -> list[Protocol]:
-    from benchbench import protocols
-
+def _protocols(names: Sequence[str]) -> list[Protocol]:
     return [protocols.get(name) for name in dict.fromkeys(names)]
 
 

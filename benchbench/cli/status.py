@@ -24,6 +24,7 @@ from benchbench.cli.options import (
     suite_file,
 )
 from benchbench.cli.output import say
+from benchbench.errors import UnknownName, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,8 +67,6 @@ def status(
     lines: Annotated[int, typer.Option(help="Last lines of a failed run's log to show.")] = 3,
 ) -> None:
     """Say where every run of a suite is, one line each."""
-    from benchbench.errors import UnknownName, nearest
-
     if only is not None and only not in _states():
         raise UnknownName(f"--only: no state '{only}'{nearest(only, _states())}")
     standings, problem = _standings(select(suite, overrides, results))
@@ -195,8 +194,6 @@ def _chosen(selection: Selection, keys: Sequence[str] | None) -> list[Standing]:
     Raises:
         UnknownName: a text fits no run.
     """
-    from benchbench.errors import UnknownName
-
     standings, _ = _standings(selection)
     for key in keys or ():
         if not any(each.run.spec.key.startswith(key) for each in standings):

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from benchbench.cli.options import Overrides, Results, SuiteFile, completing, select
+from benchbench.errors import UnknownName
 from benchbench.report.formats import FORMATS
 
 app = typer.Typer()
@@ -28,7 +29,6 @@ def print_table(
     ] = "terminal",
 ) -> None:
     """Print a suite's leaderboard from the runs that are done, and write nothing."""
-    from benchbench.errors import UnknownName
     from benchbench.report.board import boards
     from benchbench.report.leaderboard import render
 

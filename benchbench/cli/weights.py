@@ -9,6 +9,7 @@ import typer
 
 from benchbench.cli.options import KeyValues, Model, completing, key_values
 from benchbench.cli.output import say, table, written
+from benchbench.errors import SchemaError
 from benchbench.registry import MODELS
 
 if TYPE_CHECKING:
@@ -94,7 +95,6 @@ def _say_left_out(dead: Mapping[str, str]) -> None:
 
 def _clip(text: str) -> Clip:
     from benchbench.clip import Clip
-    from benchbench.errors import SchemaError
 
     try:
         channels, height, width, context, horizon = (int(part) for part in text.split(","))
