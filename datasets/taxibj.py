@@ -49,7 +49,7 @@ from ._taxibj import (
     window_starts,
 )
 
-Whiles = Annotated[int, Field(ge=0, le=52)]
+Whiles = Annotated[int, Field(ge=1, le=52)]
 
 YEARS = ("BJ13", "BJ14", "BJ15", "BJ16")
 WHERE = (
@@ -70,8 +70,8 @@ def taxibj(
     val: Count = 1344,
     val_from: ValFrom = "kept",
     test: Count | None = None,
-    period: Whiles = 0,
-    trend: Whiles = 0,
+    period: Whiles | None = None,
+    trend: Whiles | None = None,
     factors: bool = False,
 ) -> Dataset:
     """Taxi inflow and outflow of Beijing, half an hour a frame.
@@ -86,13 +86,15 @@ def taxibj(
         val: windows of the validation set, the last before the test set.
         val_from: whether they are `kept` from training, or windows of `training` as well.
         test: windows of the test set; null is the last 1,344 of the raw files, all of OpenSTL's.
-        period: days before, of which the frames at each predicted time are read as well.
+        period: days before, of which the frames at each predicted time are read as well; null:
+            none.
         trend: weeks before, likewise; windows that lack any of these frames are dropped.
         factors: weekday, holiday and weather are read as well; they take two further files.
     """
-    aside = horizon * (period + trend + factors)
+    days, weeks = period or 0, trend or 0
+    aside = horizon * (days + weeks + factors)
     clip = Clip(
-        2, 32, 32, context + aside, horizon, factors=FACTORS * factors, trend=trend, period=period
+        2, 32, 32, context + aside, horizon, factors=FACTORS * factors, trend=weeks, period=days
     )
     if aside and (source == "openstl" or order == "as_published"):
         raw = "source: raw and order: forward"
