@@ -33,31 +33,37 @@ GRID = 1_000
 
 
 @dataclass(frozen=True)
-class SuiteDataset:
-    """A dataset of the suite, ready to be prepared."""
+class Row:
+    """A dataset or model of the suite, its options bound."""
 
     label: str
     entry: Entry[Any]
     options: dict[str, Any]
-    dataset: Dataset
     index: int
-    """Its place in the suite's `datasets`."""
+    """Its place in the suite's `datasets` or `models`."""
+
+    @property
+    def name(self) -> str:
+        """The registered name."""
+        return self.entry.name
+
+
+@dataclass(frozen=True)
+class SuiteDataset(Row):
+    """A dataset of the suite, ready to be prepared."""
+
+    dataset: Dataset
     missing: str = ""
     """Files that it lacks and nobody but a person can get, and how; none if empty."""
 
     @property
     def absent(self) -> list[str]:
         """What is not there of its files, and how to get it."""
-        return [*self.missing.splitlines()] + [
+        return self.missing.splitlines() + [
             f"{file.path}: no such file; bench run downloads it from {file.urls[0]}"
             for file in self.dataset.files()
             if file.urls and not file.path.exists()
         ]
-
-    @property
-    def name(self) -> str:
-        """The registered name."""
-        return self.entry.name
 
     @property
     def clip(self) -> Clip:
@@ -66,23 +72,13 @@ class SuiteDataset:
 
 
 @dataclass(frozen=True)
-class SuiteModel:
+class SuiteModel(Row):
     """A model of the suite, a grid's combinations apart."""
 
-    label: str
-    entry: Entry[Any]
-    options: dict[str, Any]
-    index: int
-    """Its place in the suite's `models`."""
     weights: Path | None = None
     """File of imported weights."""
     weights_sha256: str | None = None
     """Digest of that file; None where there is none."""
-
-    @property
-    def name(self) -> str:
-        """The registered name."""
-        return self.entry.name
 
     @property
     def trains(self) -> bool:
@@ -108,7 +104,7 @@ def _dataset(label: str, entry: Entry[Any], options: dict[str, Any], index: int)
             dataset.check()
         except DataMissing as error:  # it plans without them
             missing = str(error)
-    return SuiteDataset(label, entry, bound, dataset, index, missing)
+    return SuiteDataset(label, entry, bound, index, dataset, missing)
 
 
 def with_training_data(dataset: SuiteDataset, changes: dict[str, Any]) -> SuiteDataset:
@@ -263,7 +259,6 @@ def _items(document: Document, key: str) -> list[tuple[int, dict[str, Any]]]:
 
 
 def _label(item: dict[str, Any]) -> str:
-    """How tables call an entry of the suite."""
     label = item.get("label")
     return label if _is_text(label) else str(item["name"])
 

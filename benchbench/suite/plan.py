@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -80,12 +80,10 @@ def plan(path: Path, overrides: Sequence[str] = ()) -> Plan:
     check_executor(document, faults)
     check_fit(models, datasets, suite.exclude if suite else (), faults)
     _check_labels(models, datasets, faults)
-    sources = _sources(suite, models, datasets, faults) if suite else {}
-    runs = _expand(suite, models, datasets, sources, faults) if suite else []
+    runs, sources = _expand(suite, models, datasets, faults) if suite else ([], datasets)
     faults.raise_if_any()
     assert suite is not None
-    distinct = {source.label: source for source in (*datasets, *sources.values())}
-    return Plan(suite, path, tuple(runs), tuple(datasets), tuple(distinct.values()))
+    return Plan(suite, path, tuple(runs), tuple(datasets), tuple(sources))
 
 
 def _suite(document: Document, faults: Faults) -> Suite | None:
@@ -123,46 +121,35 @@ def _check_exclusions(
             faults.add(place, "excludes everything; name a model, dataset or seed")
 
 
-def _sources(
-    suite: Suite, models: Sequence[SuiteModel], datasets: Sequence[SuiteDataset], faults: Faults
-) -> dict[tuple[int, int], SuiteDataset]:
-    """What each model trains on, by the places of model and dataset in the suite."""
-    sources = {}
-    for dataset, model in itertools.product(datasets, models):
-        sources[model.index, dataset.index] = dataset
-        with faults.at(("models", model.index), key="train_data"):
-            changes = suite.models[model.index].train_data
-            sources[model.index, dataset.index] = with_training_data(dataset, changes)
-    return sources
-
-
 def _expand(
-    suite: Suite,
-    models: Sequence[SuiteModel],
-    datasets: Sequence[SuiteDataset],
-    sources: Mapping[tuple[int, int], SuiteDataset],
-    faults: Faults,
-) -> list[Run]:
-    """The runs of every model on every dataset with every seed, less those that are excluded."""
+    suite: Suite, models: Sequence[SuiteModel], datasets: Sequence[SuiteDataset], faults: Faults
+) -> tuple[list[Run], list[SuiteDataset]]:
+    """The runs of every model on every dataset with every seed, less those that are excluded.
+
+    And the datasets, followed by those with training data of a model's own.
+    """
     _check_exclusions(suite, models, datasets, faults)
     if (count := len(models) * len(datasets) * len(suite.seeds)) > RUNS:
         faults.add(("models",), f"the suite plans {count:,} runs; at most {RUNS:,}")
-        return []
+        return [], []
     runs: list[Run] = []
+    sources = {dataset.label: dataset for dataset in datasets}
     for dataset, model in itertools.product(datasets, models):
         train = _train(suite, model, dataset, faults) if model.trains else None
         slurm = _slurm(suite, model, faults)
-        source = sources[model.index, dataset.index]
-        data = told(suite.models[model.index].train_data)
+        source, data = dataset, suite.models[model.index].train_data
+        with faults.at(("models", model.index), key="train_data"):
+            source = with_training_data(dataset, data)
+        sources[source.label] = source
         for seed in suite.seeds if model.trains else suite.seeds[:1]:
             if not excluded(suite.exclude, model, dataset, seed):
                 spec = _spec(suite, model, source, train, seed)
-                where = (model.label, dataset.label, model.weights, slurm)
-                runs.append(Run(spec, *where, data, bool(source.missing)))
+                labels, missing = (model.label, dataset.label), bool(source.missing)
+                runs.append(Run(spec, *labels, model.weights, slurm, told(data), missing))
     if not runs and not faults:
         faults.add(("exclude",), "every run of the suite is excluded")
     _check_repeats(runs, models, faults)
-    return runs
+    return runs, list(sources.values())
 
 
 def _spec(
@@ -201,8 +188,6 @@ def _train(suite: Suite, model: SuiteModel, dataset: SuiteDataset, faults: Fault
 def _slurm(suite: Suite, model: SuiteModel, faults: Faults) -> Request:
     """The suite's resources, overridden by the model's."""
     overrides = suite.models[model.index].slurm
-    if not overrides:
-        return suite.slurm
     value = {**suite.slurm.model_dump(exclude_unset=True), **overrides}
     request = parse(Request, value, faults, lambda key: ("models", model.index, "slurm", *key))
     return request or suite.slurm

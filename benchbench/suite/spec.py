@@ -50,7 +50,7 @@ class RunSpec:
     @property
     def folder(self) -> str:
         """Where the run lies in the results folder."""
-        return f"runs/{self.dataset}/{self.model}/seed{self.seed}-{self.key}"
+        return f"runs/{self.name}"
 
     @property
     def name(self) -> str:
