@@ -91,7 +91,7 @@ def stored(path: Path, split: Split, clip: Clip, *, batch: int = 16) -> Stream:
         DataMissing: the file is not whole, or is of another split.
     """
     length = _length(split)
-    shape = (length, clip.horizon, clip.channels, clip.height, clip.width)
+    shape = (length, clip.horizon, *clip.shape[1:])
     try:
         frames = np.lib.format.open_memmap(path, mode="r")
     except (ValueError, EOFError, OSError) as error:
@@ -118,7 +118,7 @@ def keep(stream: Stream, path: Path) -> Stream:
     The file is (N, T, C, H, W), float32, unclipped; it is not there before it is whole.
     """
     clip = stream.clip
-    shape = (stream.length, clip.horizon, clip.channels, clip.height, clip.width)
+    shape = (stream.length, clip.horizon, *clip.shape[1:])
 
     def batches() -> Generator[Batch, None, None]:
         with (

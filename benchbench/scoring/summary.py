@@ -33,12 +33,8 @@ class Score:
 
     def plain(self) -> dict[str, Any]:
         """Plain values, those of the column among them."""
-        return {
-            **asdict(self.column),
-            "value": self.value,
-            "infinite": self.infinite,
-            "by_frame": list(self.by_frame),
-        }
+        values = asdict(self)
+        return {**values.pop("column"), **values}
 
 
 def decimals(least: int, better: Better, values: Iterable[float]) -> int:

@@ -111,12 +111,6 @@ class Imported:
     """Of the file that was imported."""
     state_dict: dict[str, Tensor]
 
-    def build(self) -> Predictor:
-        """The predictor, weights loaded."""
-        predictor = build_model(self.model, self.clip, **self.options)
-        predictor.load_state_dict(self.state_dict)
-        return predictor
-
     def load_into(self, predictor: Predictor) -> None:
         """Copies the weights into a predictor of `build_model`; raises as `check` does."""
         self.check(predictor)
