@@ -163,13 +163,13 @@ def _standings(selection: Selection) -> tuple[list[Standing], str]:
     plan, store = selection.plan, selection.store
     settings = Settings.of(plan.suite)
     jobs = [Job(run, store, settings) for run in plan.runs]
-    if not (store.root / FOLDER).is_dir():
-        return standings(jobs, store, None), ""
-    try:
-        queue = squeue.queue()
-    except squeue.Unreachable as error:
-        return standings(jobs, store, None), str(error)
-    return standings(jobs, store, queue), ""
+    queue, problem = None, ""
+    if (store.root / FOLDER).is_dir():
+        try:
+            queue = squeue.queue()
+        except squeue.Unreachable as error:
+            problem = str(error)
+    return standings(jobs, store, queue), problem
 
 
 def _show(standings: Sequence[Standing], lines: int) -> None:

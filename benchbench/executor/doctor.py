@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -41,18 +40,12 @@ def examine(
     results: Path, suite: Path | None = None, overrides: Sequence[str] = ()
 ) -> Iterator[Check]:
     """All checks that apply, in order; a check that breaks is itself a fault."""
-    checks: list[Callable[[], Iterator[Check]]] = [
-        _python,
-        _devices,
-        lambda: _results(results),
-        lambda: _slurm(results),
-        _lpips,
-    ]
+    checks = [_python(), _devices(), _results(results), _slurm(results), _lpips()]
     if suite is not None:
-        checks.append(lambda: _suite(suite, overrides))
+        checks.append(_suite(suite, overrides))
     for check in checks:
         try:
-            yield from check()
+            yield from check
         except (OSError, subprocess.SubprocessError, ImportError) as error:
             yield Check("FAIL", "doctor", f"{type(error).__name__}: {error}")
 
@@ -130,7 +123,7 @@ def _slurm(results: Path) -> Iterator[Check]:
         yield Check("FAIL", "slurm", f"no {', '.join(missing)}; load SLURM's commands")
         return
     try:
-        config = squeue.ask("scontrol", "show", "config")
+        config = squeue.configuration()
         partitions = squeue.ask("sinfo", "--noheader", "--format=%P %l %D %G")
     except squeue.Unreachable as error:
         yield Check("FAIL", "slurm", f"{error}; is this the login node, is slurmctld up?")
@@ -142,15 +135,11 @@ def _slurm(results: Path) -> Iterator[Check]:
     yield _shared(results)
 
 
-def _configuration(config: str) -> Iterator[Check]:
-    def value(name: str) -> str:
-        match = re.search(rf"^{name}\s*=\s*(.*)$", config, re.MULTILINE)
-        return match[1].strip() if match else ""
-
-    yield Check("ok", "arrays", f"up to {value('MaxArraySize')} runs each")
-    if value("PreemptMode").startswith("OFF"):
+def _configuration(config: Mapping[str, str]) -> Iterator[Check]:
+    yield Check("ok", "arrays", f"up to {config.get('MaxArraySize', '')} runs each")
+    if config.get("PreemptMode", "").startswith("OFF"):
         yield Check("ok", "preemption", "off on this cluster")
-    elif "preempt_send_user_signal" in value("SlurmctldParameters"):
+    elif "preempt_send_user_signal" in config.get("SlurmctldParameters", ""):
         yield Check("ok", "preemption", "jobs get a signal before, and write a checkpoint")
     else:
         text = (
@@ -159,13 +148,13 @@ def _configuration(config: str) -> Iterator[Check]:
             "lower checkpoint_every, or ask the admins for it (SlurmctldParameters)"
         )
         yield Check("warn", "preemption", text)
-    if value("JobRequeue") == "0":
+    if config.get("JobRequeue") == "0":
         text = "jobs are not requeuable by default here; benchbench asks for it with --requeue"
         yield Check("ok", "requeue", text)
 
 
-def _accounting(config: str) -> Check:
-    if "slurmdbd" not in config or not shutil.which("sacct"):
+def _accounting(config: Mapping[str, str]) -> Check:
+    if "slurmdbd" not in config.get("AccountingStorageType", "") or not shutil.which("sacct"):
         text = "none; status works, but cannot tell why a job was killed"
         return Check("ok", "accounting", text)
     try:

@@ -17,7 +17,6 @@ from benchbench.executor.submission import (
     FOLDER,
     Refused,
     Submitted,
-    largest,
     newest_submissions,
     split,
     submit_group,
@@ -171,7 +170,7 @@ def groups(runs: Sequence[Run]) -> list[tuple[Request, list[Run]]]:
 
 def arrays(runs: Sequence[Run]) -> list[str]:
     """What would be submitted, in words."""
-    size = largest()
+    size = squeue.largest_array()
     return [
         describe(None, len(chunk), request)
         for request, group in groups(runs)
@@ -193,7 +192,7 @@ def follow(
 ) -> Iterator[Outcome]:
     """Outcomes as runs end that other processes do; Ctrl-C ends the watching and not the runs."""
     left = {job.key: job for job in jobs}
-    endings = Endings()
+    since: dict[str, float] = {}
     queue, answered, wait = squeue.queue(), time.monotonic(), ASK_SECONDS[0]
     with stopping() as stop:
         while left and not stop():
@@ -203,7 +202,7 @@ def follow(
                 wait = min(wait * 1.5, ASK_SECONDS[1])
             for standing in standings(list(left.values()), store, queue):
                 job = left[standing.run.spec.key]
-                if (outcome := endings.outcome(job, standing)) is not None:
+                if (outcome := _ending(job, standing, since)) is not None:
                     del left[job.key]
                     yield outcome
                 elif (event := last_report(job.folder).event) is not None:
@@ -224,22 +223,21 @@ def _queue(before: dict[str, Queued], say: Callable[[str], None]) -> dict[str, Q
         return before
 
 
-class Endings:
-    """Tells the end of a run from a moment in which nobody seems to be at work on it."""
+def _ending(job: Job, standing: Standing, since: dict[str, float]) -> Outcome | None:
+    """How a run ended, None while it goes on or may go on; tells the end from a mere pause.
 
-    def __init__(self) -> None:
-        self.since: dict[str, float] = {}
-        """When each run was first seen without a job, by key."""
-
-    def outcome(self, job: Job, standing: Standing) -> Outcome | None:
-        """How a run ended, None while it goes on or may go on."""
-        if standing.state == "done":
-            return Outcome(job, "done")
-        if standing.state not in ENDED:
-            self.since.pop(job.key, None)
-            return None
-        now = time.monotonic()
-        if now - self.since.setdefault(job.key, now) < SURE_SECONDS:
-            return None
-        status: Status = "failed" if standing.state == "failed" else "interrupted"
-        return Outcome(job, status, standing.detail)
+    Args:
+        job: the run.
+        standing: where it is now.
+        since: when each run was first seen without a job, by key; kept up to date.
+    """
+    if standing.state == "done":
+        return Outcome(job, "done")
+    if standing.state not in ENDED:
+        since.pop(job.key, None)
+        return None
+    now = time.monotonic()
+    if now - since.setdefault(job.key, now) < SURE_SECONDS:
+        return None
+    status: Status = "failed" if standing.state == "failed" else "interrupted"
+    return Outcome(job, status, standing.detail)

@@ -9,6 +9,7 @@ the process waits to be killed, because SLURM does not requeue a job that ended 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import sys
@@ -22,7 +23,7 @@ from typing import Any
 from benchbench.errors import RunFailed
 from benchbench.executor.squeue import preempted
 from benchbench.executor.state import StateFile
-from benchbench.executor.work import work
+from benchbench.executor.work import handling, work
 from benchbench.run.job import Job
 from benchbench.training.events import Note
 
@@ -50,13 +51,8 @@ class Signals:
         def handle(number: int, _: FrameType | None) -> None:
             (self.requeue if number == signal.SIGUSR2 else self.end).set()
 
-        numbers = (signal.SIGUSR2, signal.SIGTERM)
-        before = {number: signal.signal(number, handle) for number in numbers}
-        try:
+        with handling((signal.SIGUSR2, signal.SIGTERM), handle) as before:
             yield before[signal.SIGUSR2]
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 @dataclass(frozen=True)
@@ -85,11 +81,13 @@ class SlurmJob:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         signals = Signals()
         with signals.caught() as requeue:
-            outcome = work(self.job, device=device, watch=_ignore, stop=signals.stop)
-            deadline = time.monotonic() + HELD_SECONDS
+            attempt = functools.partial(
+                work, self.job, device=device, watch=lambda _: None, stop=signals.stop
+            )
+            outcome, deadline = attempt(), time.monotonic() + HELD_SECONDS
             while outcome.status == "held" and time.monotonic() < deadline and not signals.stop():
                 time.sleep(1)
-                outcome = work(self.job, device=device, watch=_ignore, stop=signals.stop)
+                outcome = attempt()
             if outcome.status in ("interrupted", "held") and signals.stop():
                 self.leave(signals, requeue, began)
         if outcome.status == "failed":
@@ -131,7 +129,3 @@ class SlurmJob:
                 "or max_num_timeout and retry"
             )
         return f"it could not be put back into the queue, {error}; its checkpoint is kept: retry"
-
-
-def _ignore(_: Any) -> None:
-    """Nobody watches inside a job; `state.json` tells."""

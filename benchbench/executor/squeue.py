@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import getpass
+import logging
 import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchbench.errors import BenchError
+
+log = logging.getLogger(__name__)
 
 ASK_SECONDS = 60.0
 MOST_IDS = 500
@@ -48,10 +51,24 @@ def queue() -> dict[str, Queued]:
     return {row.job: row for row in rows}
 
 
+def configuration() -> dict[str, str]:
+    """What the cluster's configuration sets, by name.
+
+    Raises:
+        Unreachable: the scheduler does not answer.
+    """
+    return dict(
+        re.findall(r"^(\w+)[ \t]*=[ \t]*(.*?)[ \t]*$", ask("scontrol", "show", "config"), re.M)
+    )
+
+
 def largest_array() -> int:
-    """How many elements one array may have on this cluster."""
-    match = re.search(r"^MaxArraySize\s*=\s*(\d+)", ask("scontrol", "show", "config"), re.M)
-    return int(match[1]) if match else 1001
+    """How many elements one array may have on this cluster; 1,000 where it does not answer."""
+    try:
+        return int(configuration().get("MaxArraySize", 1001))
+    except Unreachable as error:
+        log.warning("%s; taking arrays of 1000", error)
+        return 1000
 
 
 def cancel(jobs: Sequence[str]) -> None:

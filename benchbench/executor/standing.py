@@ -14,6 +14,7 @@ from benchbench.executor.squeue import Queued
 from benchbench.executor.state import LastReport, last_report
 from benchbench.executor.submission import Submitted, newest_submissions
 from benchbench.executor.work import CANCELLED, is_cancelled
+from benchbench.run import process
 from benchbench.run.attempt import Attempt, file_clock, latest
 from benchbench.run.job import Job
 from benchbench.run.record import Store
@@ -149,7 +150,9 @@ def cancel(rows: Sequence[Standing], store: Store) -> list[Standing]:
         folder = store.folder(row.run.spec)
         if row.job not in queue:
             attempt = latest(folder)
-            if attempt is None or not attempt.alive(file_clock(folder)) or not attempt.local:
+            if attempt is None or not attempt.alive(file_clock(folder)):
+                continue
+            if not process.local(attempt.facts):
                 continue
             os.kill(int(attempt.facts["process"]), signal.SIGTERM)
         folder.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import logging
 import os
 import shlex
 import sys
@@ -60,12 +59,6 @@ class Submission:
     """SLURM's number; None while sbatch has not answered."""
     refused: bool = False
     """Whether sbatch did not take it."""
-
-    @classmethod
-    def new(cls, suite: str, keys: Sequence[str], resources: str, code: str) -> Submission:
-        """A submission that is about to be made."""
-        name = f"bench-{suite}-{uuid.uuid4().hex[:8]}"
-        return cls(name, tuple(keys), resources, code, time.time())
 
     @property
     def jobs(self) -> dict[str, str]:
@@ -167,7 +160,7 @@ def submit_group(
     Raises:
         Refused: sbatch does not take the next one, whatever its size.
     """
-    chunks = split(jobs, largest() if len(jobs) > 1 else 1)
+    chunks = split(jobs, squeue.largest_array() if len(jobs) > 1 else 1)
     while chunks:
         chunk = chunks.pop(0)
         try:
@@ -185,7 +178,8 @@ def submit(suite: str, request: Request, jobs: Sequence[Job], *, any_code: bool)
         Refused: sbatch does not take it.
     """
     root, code = jobs[0].store.root, digest()
-    submission = Submission.new(suite, [job.key for job in jobs], str(request), code)
+    name, keys = f"bench-{suite}-{uuid.uuid4().hex[:8]}", tuple(job.key for job in jobs)
+    submission = Submission(name, keys, str(request), code, time.time())
     submission.write(root)
     code_of_jobs = None if any_code else code
     calls = [
@@ -245,12 +239,3 @@ def exports() -> list[str]:
 def split(items: Sequence[T], size: int) -> list[list[T]]:
     """The items in lists of at most `size`."""
     return [list(items[start : start + size]) for start in range(0, len(items), size)]
-
-
-def largest() -> int:
-    """Most elements of one array."""
-    try:
-        return squeue.largest_array()
-    except squeue.Unreachable as error:
-        logging.getLogger(__name__).warning("%s; taking arrays of 1000", error)
-        return 1000

@@ -8,10 +8,10 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Literal
+from typing import Any, Literal
 
 from benchbench.errors import BenchError, RunFailed
 from benchbench.executor import Outcome
@@ -148,9 +148,18 @@ def stopping() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         flag.set()
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handling((signal.SIGINT, signal.SIGTERM), handle):
         yield flag.is_set
+
+
+@contextlib.contextmanager
+def handling(
+    numbers: Sequence[int], handle: Callable[[int, FrameType | None], None]
+) -> Iterator[dict[int, Any]]:
+    """Lets a function handle signals for a while; gives the handlers in whose place it stands."""
+    before = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield before
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -47,11 +47,6 @@ class Attempt:
         since = float(self.facts.get("since", self.beat))
         return max(0.0, float(self.facts.get("ended", self.beat)) - since)
 
-    @property
-    def local(self) -> bool:
-        """Whether its process is, or was, one of this machine."""
-        return process.local(self.facts)
-
     def alive(self, now: float) -> bool:
         """Whether its owner may still be at work; `now` is by the clock of the file system."""
         if self.ended:
