@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from benchbench.cli.options import Selection
     from benchbench.executor import Executor
-    from benchbench.suite.plan import Plan, Run
+    from benchbench.run.job import Job
+    from benchbench.suite.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class How:
     any_code: bool = False
 
 
-def carry_out(selection: Selection, todo: Sequence[Run], how: How) -> None:
-    """Executes runs, shows the leaderboard, says what is left to do and sets the exit status."""
+def carry_out(selection: Selection, todo: Sequence[Job], how: How) -> None:
+    """Does jobs, shows the leaderboard, says what is left to do and sets the exit status."""
     statuses = _execute(selection, todo, how) if todo else Counter()
     if statuses["submitted"]:
         say(f"follow them with: {selection.command('status')}")
@@ -50,20 +51,19 @@ def carry_out(selection: Selection, todo: Sequence[Run], how: How) -> None:
         raise typer.Exit(1)
 
 
-def _execute(selection: Selection, todo: Sequence[Run], how: How) -> Counter[str]:
+def _execute(selection: Selection, todo: Sequence[Job], how: How) -> Counter[str]:
     """Runs or submits; how many ended in which way."""
     from benchbench.cli.progress import Display, watching
     from benchbench.dataset import prepare
-    from benchbench.run.job import Settings
 
-    plan, store = selection.plan, selection.store
+    plan = selection.plan
     display = Display(console(), len(todo))
     executor = choose_executor(plan, how, display.say)
     with watching(console()) as watch:
         prepare((row.dataset for row in plan.sources), watch)
     statuses: Counter[str] = Counter()
     with display:
-        for outcome in executor.run(todo, store, Settings.of(plan.suite), display.event):
+        for outcome in executor.run(todo, display.event):
             display.outcome(outcome)
             statuses[outcome.status] += 1
     return statuses
@@ -106,9 +106,9 @@ def choose_executor(plan: Plan, how: How, say: Callable[[str], None]) -> Executo
     return build_executor(plan, Terms(how.any_code, say), name, **options)
 
 
-def show_executor(plan: Plan, todo: Sequence[Run], how: How) -> None:
-    """Says what the executor would make of the runs."""
-    lines = choose_executor(plan, how, say).describe(todo)
+def show_executor(plan: Plan, todo: Sequence[Job], how: How) -> None:
+    """Says what the executor would make of the jobs."""
+    lines = choose_executor(plan, how, say).describe([job.run for job in todo])
     say(f"executor {how.executor or plan.suite.executor.name}")
     for line in lines:
         say(f"  {line}")

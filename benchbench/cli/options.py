@@ -14,6 +14,7 @@ from benchbench.errors import SchemaError
 from benchbench.registry import DATASETS, EXECUTORS, MODELS
 
 if TYPE_CHECKING:
+    from benchbench.run.job import Job
     from benchbench.run.record import Store
     from benchbench.suite.plan import Plan
 
@@ -140,6 +141,13 @@ class Selection:
     store: Store
     file: Path
     overrides: tuple[str, ...]
+
+    @property
+    def jobs(self) -> list[Job]:
+        """What there is to do, or done, for the suite."""
+        from benchbench.run.job import jobs
+
+        return jobs(self.plan, self.store)
 
     def command(self, name: str, *options: str) -> str:
         """What to type for another command on the same runs."""

@@ -12,8 +12,9 @@ from benchbench.cli.options import Chosen, Overrides, Results, SuiteFile, Verbos
 from benchbench.cli.output import say, table
 
 if TYPE_CHECKING:
-    from benchbench.run.record import Store
-    from benchbench.suite.plan import Plan, Run
+    from benchbench.cli.options import Selection
+    from benchbench.run.job import Job
+    from benchbench.suite.plan import Plan
 
 app = typer.Typer()
 
@@ -32,32 +33,41 @@ def plan_suite(
 ) -> None:
     """Say what `bench run` would do, and do nothing."""
     selection = select(suite, overrides, results)
-    show_plan(selection.plan, selection.store, How(executor), verbose=verbose)
+    show_plan(selection, How(executor), verbose=verbose)
     if measure:
         _measure(selection.plan)
 
 
-def show_plan(plan: Plan, store: Store, how: How, *, verbose: bool) -> None:
+def say_todo(selection: Selection) -> list[Job]:
+    """The jobs that are not done; says how many are and how many are not."""
+    jobs = selection.jobs
+    todo = [job for job in jobs if not job.done]
+    say(f"{selection.plan.suite.name}: {len(todo)} to run, {len(jobs) - len(todo)} done")
+    return todo
+
+
+def show_plan(selection: Selection, how: How, *, verbose: bool) -> None:
     """Prints every run and its state, and what the executor would make of those to do."""
-    todo = [run for run in plan.runs if not store.done(run.spec, plan.suite.protocols)]
-    say(f"{plan.suite.name}: {len(todo)} to run, {len(plan.runs) - len(todo)} done")
+    todo = say_todo(selection)
     rows = []
-    for run in plan.runs:
+    for job in selection.jobs:
+        run = job.run
         steps = str(run.spec.train.iterations) if run.spec.train else "–"
-        state = _state(run, store) if run in todo else "done"
-        folder = [str(store.folder(run.spec))] if verbose else []
+        state = _state(job) if job in todo else "done"
+        folder = [str(job.folder)] if verbose else []
         rows.append((run.model, run.dataset, str(run.spec.seed), steps, state, *folder))
     headings = ("Model", "Dataset", "Seed", "Steps", "State", *(["Folder"] if verbose else []))
     table(headings, rows, right=("Seed", "Steps"))
+    plan = selection.plan
     for line in dict.fromkeys(line for source in plan.sources for line in source.absent):
         say(line)
     show_executor(plan, todo, how)
 
 
-def _state(run: Run, store: Store) -> str:
-    if run.missing:
+def _state(job: Job) -> str:
+    if job.run.missing:
         return "no data"
-    return "to resume" if (store.folder(run.spec) / "checkpoint.pt").exists() else "to run"
+    return "to resume" if (job.folder / "checkpoint.pt").exists() else "to run"
 
 
 def _measure(plan: Plan) -> None:

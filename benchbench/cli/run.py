@@ -18,8 +18,7 @@ from benchbench.cli.options import (
     Wait,
     select,
 )
-from benchbench.cli.output import say
-from benchbench.cli.plan import show_plan
+from benchbench.cli.plan import say_todo, show_plan
 
 app = typer.Typer()
 
@@ -46,11 +45,8 @@ def run_suite(
     Exit status: 1 if a run failed, 2 if the suite is wrong, 130 if interrupted.
     """
     selection = select(suite, overrides, results)
-    plan, store = selection.plan, selection.store
     how = How(executor, wait, allow_code_change)
     if dry_run:
-        show_plan(plan, store, how, verbose=verbose)
-        return
-    todo = [run for run in plan.runs if not store.done(run.spec, plan.suite.protocols)]
-    say(f"{plan.suite.name}: {len(todo)} to run, {len(plan.runs) - len(todo)} done")
-    carry_out(selection, todo, how)
+        show_plan(selection, how, verbose=verbose)
+    else:
+        carry_out(selection, say_todo(selection), how)

@@ -88,7 +88,7 @@ def cancel(
     from benchbench.executor.standing import cancel as cancel_runs
 
     selection = select(suite, overrides, results)
-    cancelled = cancel_runs(_chosen(selection, run), selection.store)
+    cancelled = cancel_runs(_chosen(selection, run))
     say(f"{len(cancelled)} cancelled")
 
 
@@ -105,7 +105,7 @@ def retry(
     """Run again what failed or was cancelled, from its last checkpoint."""
     selection = select(suite, overrides, results)
     standings = _chosen(selection, run)
-    todo = [each.run for each in standings if each.state in ("failed", "cancelled")]
+    todo = [each.job for each in standings if each.state in ("failed", "cancelled")]
     say(f"{selection.plan.suite.name}: {len(todo)} to retry")
     if todo:
         carry_out(selection, todo, How(executor, wait, allow_code_change))
@@ -158,26 +158,22 @@ def _standings(selection: Selection) -> tuple[list[Standing], str]:
     from benchbench.executor import squeue
     from benchbench.executor.standing import standings
     from benchbench.executor.submission import FOLDER
-    from benchbench.run.job import Job, Settings
 
-    plan, store = selection.plan, selection.store
-    settings = Settings.of(plan.suite)
-    jobs = [Job(run, store, settings) for run in plan.runs]
     queue, problem = None, ""
-    if (store.root / FOLDER).is_dir():
+    if (selection.store.root / FOLDER).is_dir():
         try:
             queue = squeue.queue()
         except squeue.Unreachable as error:
             problem = str(error)
-    return standings(jobs, store, queue), problem
+    return standings(selection.jobs, queue), problem
 
 
 def _show(standings: Sequence[Standing], lines: int) -> None:
     """A line for each run, its columns aligned, and the end of the log of one that failed."""
     rows = [("Run", "Model", "Dataset", "Seed", "State", "Detail")]
     for each in standings:
-        spec, run = each.run.spec, each.run
-        rows.append((spec.key, run.model, run.dataset, str(spec.seed), each.state, each.detail))
+        run, seed = each.job.run, str(each.job.run.spec.seed)
+        rows.append((each.job.key, run.model, run.dataset, seed, each.state, each.detail))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     widths[-1] = 0
     texts = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
@@ -196,7 +192,7 @@ def _chosen(selection: Selection, keys: Sequence[str] | None) -> list[Standing]:
     """
     standings, _ = _standings(selection)
     for key in keys or ():
-        if not any(each.run.spec.key.startswith(key) for each in standings):
+        if not any(each.job.key.startswith(key) for each in standings):
             raise UnknownName(f"the suite has no run '{key}'; see {selection.command('status')}")
     starts = tuple(keys or ("",))
-    return [each for each in standings if each.run.spec.key.startswith(starts)]
+    return [each for each in standings if each.job.key.startswith(starts)]

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from benchbench.registry import EXECUTORS
-from benchbench.run.job import Job, Settings
-from benchbench.run.record import Store
+from benchbench.run.job import Job
 from benchbench.suite.plan import Plan, Run
 from benchbench.training.events import Event
 
@@ -63,9 +62,7 @@ class Executor(Protocol):
             SchemaError: the suite lacks something that the executor needs.
         """
 
-    def run(
-        self, todo: Sequence[Run], store: Store, settings: Settings, watch: Watch
-    ) -> Iterator[Outcome]:
+    def run(self, jobs: Sequence[Job], watch: Watch) -> Iterator[Outcome]:
         """Outcomes as they come; runs that another process holds are waited for."""
 
 

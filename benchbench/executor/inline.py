@@ -10,8 +10,7 @@ from benchbench.executor import Outcome, Terms, Watch
 from benchbench.executor.turns import Turns
 from benchbench.executor.work import stopping, work
 from benchbench.registry import register_executor
-from benchbench.run.job import Job, Settings
-from benchbench.run.record import Store
+from benchbench.run.job import Job
 from benchbench.suite.plan import Plan, Run
 
 
@@ -28,14 +27,12 @@ class Inline:
         """No more than its name says."""
         return []
 
-    def run(
-        self, todo: Sequence[Run], store: Store, settings: Settings, watch: Watch
-    ) -> Iterator[Outcome]:
+    def run(self, jobs: Sequence[Job], watch: Watch) -> Iterator[Outcome]:
         """Outcomes in order; after an interruption the remaining runs are left for next time."""
         import torch
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        turns = Turns([Job(run, store, settings) for run in todo], watch)
+        turns = Turns(jobs, watch)
         with stopping() as stop:
             while turns and not stop():
                 yield from turns.look()

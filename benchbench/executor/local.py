@@ -11,7 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,9 @@ from benchbench.executor import Outcome, Terms, Watch
 from benchbench.executor.turns import Turns
 from benchbench.executor.work import stopping
 from benchbench.registry import register_executor
-from benchbench.run.job import Job, Settings
+from benchbench.run.job import Job
 from benchbench.run.process import search_path
 from benchbench.run.provenance import digest
-from benchbench.run.record import Store
 from benchbench.suite.plan import Plan, Run
 from benchbench.suite.resources import Shares
 
@@ -158,13 +157,9 @@ class Local:
         """A line for each slot."""
         return [str(slot) for slot in self.slots]
 
-    def run(
-        self, todo: Sequence[Run], store: Store, settings: Settings, watch: Watch
-    ) -> Iterator[Outcome]:
+    def run(self, jobs: Sequence[Job], watch: Watch) -> Iterator[Outcome]:
         """Outcomes as they come; after an interruption the remaining runs are left."""
-        store = Store(store.root.resolve())
-        store.root.mkdir(parents=True, exist_ok=True)
-        turns = Turns([Job(run, store, settings, self.code) for run in todo], watch)
+        turns = Turns([replace(job.resolved(), code=self.code) for job in jobs], watch)
         seats = [_Seat(slot) for slot in self.slots]
         deaths: Counter[str] = Counter()
         told_to_stop = False

@@ -25,8 +25,7 @@ from benchbench.executor.work import is_cancelled, stopping
 from benchbench.registry import register_executor
 from benchbench.run.attempt import Attempt, file_clock, latest
 from benchbench.run.claim import alone
-from benchbench.run.job import Job, Settings
-from benchbench.run.record import Store
+from benchbench.run.job import Job
 from benchbench.suite.plan import Plan, Run
 from benchbench.suite.resources import Request
 
@@ -70,9 +69,7 @@ class Slurm:
         require_time(todo)
         return arrays(todo)
 
-    def run(
-        self, todo: Sequence[Run], store: Store, settings: Settings, watch: Watch
-    ) -> Iterator[Outcome]:
+    def run(self, jobs: Sequence[Job], watch: Watch) -> Iterator[Outcome]:
         """One outcome for each run: `submitted`, or with `wait` what became of it.
 
         Raises:
@@ -80,11 +77,10 @@ class Slurm:
             Refused: sbatch takes none of the jobs.
             SchemaError: a run has no time limit.
         """
-        require_time(todo)
-        store = Store(store.root.resolve())
-        jobs = [Job(run, store, settings) for run in todo]
-        with alone(store.root / FOLDER, self._say_who_submits):
-            queued, held, fresh = self._sort(jobs, store)
+        require_time([job.run for job in jobs])
+        jobs = [job.resolved() for job in jobs]
+        with alone(jobs[0].store.root / FOLDER, self._say_who_submits):
+            queued, held, fresh = self._sort(jobs)
             refusals = self._submit(fresh, queued)
         refused = [job for job in fresh if job.key not in queued]
         if refused and len(refused) == len(jobs):
@@ -93,7 +89,7 @@ class Slurm:
             yield Outcome(job, "failed", str(refusals[0]))
         mine = [job for job in jobs if job.key in queued]
         if self.wait:
-            yield from follow([*mine, *held], store, watch, self.say)
+            yield from follow([*mine, *held], watch, self.say)
             return
         for job in mine:
             yield Outcome(job, "submitted", f"job {queued[job.key]}")
@@ -103,11 +99,10 @@ class Slurm:
     def _say_who_submits(self, other: Attempt) -> None:
         self.say(f"waiting for {other}, which is submitting too")
 
-    def _sort(
-        self, jobs: Sequence[Job], store: Store
-    ) -> tuple[dict[str, str], list[Job], list[Job]]:
+    def _sort(self, jobs: Sequence[Job]) -> tuple[dict[str, str], list[Job], list[Job]]:
         """SLURM's jobs of the runs that it has, by key; runs that are held; those to submit."""
-        submissions, now = newest_submissions(store.root, squeue.queue()), file_clock(store.root)
+        root = jobs[0].store.root
+        submissions, now = newest_submissions(root, squeue.queue()), file_clock(root)
         queued: dict[str, str] = {}
         held: list[Job] = []
         fresh: list[Job] = []
@@ -187,9 +182,7 @@ def describe(number: str | None, count: int, request: Request) -> str:
     return f"array{name}: {count} runs, at most {most} at once; each {request}"
 
 
-def follow(
-    jobs: Sequence[Job], store: Store, watch: Watch, say: Callable[[str], None]
-) -> Iterator[Outcome]:
+def follow(jobs: Sequence[Job], watch: Watch, say: Callable[[str], None]) -> Iterator[Outcome]:
     """Outcomes as runs end that other processes do; Ctrl-C ends the watching and not the runs."""
     left = {job.key: job for job in jobs}
     since: dict[str, float] = {}
@@ -200,9 +193,9 @@ def follow(
             if began - answered >= wait:
                 queue, answered = _queue(queue, say), began
                 wait = min(wait * 1.5, ASK_SECONDS[1])
-            for standing in standings(list(left.values()), store, queue):
-                job = left[standing.run.spec.key]
-                if (outcome := _ending(job, standing, since)) is not None:
+            for standing in standings(list(left.values()), queue):
+                job = standing.job
+                if (outcome := _ending(standing, since)) is not None:
                     del left[job.key]
                     yield outcome
                 elif (event := last_report(job.folder).event) is not None:
@@ -223,14 +216,14 @@ def _queue(before: dict[str, Queued], say: Callable[[str], None]) -> dict[str, Q
         return before
 
 
-def _ending(job: Job, standing: Standing, since: dict[str, float]) -> Outcome | None:
+def _ending(standing: Standing, since: dict[str, float]) -> Outcome | None:
     """How a run ended, None while it goes on or may go on; tells the end from a mere pause.
 
     Args:
-        job: the run.
-        standing: where it is now.
+        standing: where the run is now.
         since: when each run was first seen without a job, by key; kept up to date.
     """
+    job = standing.job
     if standing.state == "done":
         return Outcome(job, "done")
     if standing.state not in ENDED:

@@ -17,8 +17,6 @@ from benchbench.executor.work import CANCELLED, is_cancelled
 from benchbench.run import process
 from benchbench.run.attempt import Attempt, file_clock, latest
 from benchbench.run.job import Job
-from benchbench.run.record import Store
-from benchbench.suite.plan import Run
 
 State = Literal[
     "done",
@@ -41,11 +39,11 @@ LIVE = ("running", "starting", "waiting", "requeued")
 class Standing:
     """Where one run is."""
 
-    run: Run
+    job: Job
     state: State
     detail: str
-    job: str | None = None
-    """SLURM's name of its job, if it has or had one."""
+    number: str | None = None
+    """SLURM's name for it, if it is or was one of its jobs."""
     unexplained: bool = False
     """Whether its process left no outcome, and the cluster's accounts may tell why."""
     logs: tuple[Path, ...] = ()
@@ -59,16 +57,14 @@ class Standing:
         return []
 
 
-def standings(
-    jobs: Sequence[Job], store: Store, queue: Mapping[str, Queued] | None
-) -> list[Standing]:
+def standings(jobs: Sequence[Job], queue: Mapping[str, Queued] | None) -> list[Standing]:
     """The standings of runs; `queue` is None where there is no scheduler to be asked."""
-    if not store.root.is_dir():
-        return [Standing(job.run, "to run", "") for job in jobs]
-    submissions, now = newest_submissions(store.root, queue), file_clock(store.root)
+    if not jobs or not (root := jobs[0].store.root).is_dir():
+        return [Standing(job, "to run", "") for job in jobs]
+    submissions, now = newest_submissions(root, queue), file_clock(root)
     return _explained(
         [
-            Standing(job.run, "done", _history(job.folder))
+            Standing(job, "done", _history(job.folder))
             if job.done
             else _standing(job, submissions.get(job.key), now)
             for job in jobs
@@ -83,7 +79,7 @@ def _standing(job: Job, submitted: Submitted | None, now: float) -> Standing:
     logs = (job.log, *(submitted.logs(job.store.root) if submitted else ()))
 
     def standing(state: State, detail: str, *, unexplained: bool = False) -> Standing:
-        return Standing(job.run, state, detail, number, unexplained, logs)
+        return Standing(job, state, detail, number, unexplained, logs)
 
     if attempt and attempt.alive(now) and not (submitted and submitted.over(attempt)):
         return standing("running", str(report))
@@ -121,11 +117,11 @@ def _queued(submitted: Submitted, attempt: Attempt | None, report: LastReport) -
 
 def _explained(rows: list[Standing]) -> list[Standing]:
     """The standings with what the cluster's accounts say of jobs that left no outcome."""
-    jobs = [row.job for row in rows if row.unexplained and row.job is not None]
-    endings = squeue.endings(jobs) if jobs else {}
+    numbers = [row.number for row in rows if row.unexplained and row.number is not None]
+    endings = squeue.endings(numbers) if numbers else {}
     return [
-        replace(row, detail=f"{row.detail} ({endings[row.job]})")
-        if row.unexplained and row.job in endings
+        replace(row, detail=f"{row.detail} ({endings[row.number]})")
+        if row.unexplained and row.number in endings
         else row
         for row in rows
     ]
@@ -136,19 +132,19 @@ def _history(folder: Path) -> str:
     return f"{newest.number} attempts" if newest is not None and newest.number > 1 else ""
 
 
-def cancel(rows: Sequence[Standing], store: Store) -> list[Standing]:
+def cancel(rows: Sequence[Standing]) -> list[Standing]:
     """Cancels runs that wait or are worked on, and gives those; their checkpoints are kept.
 
     Raises:
         Unreachable: the scheduler does not answer.
     """
     live = [row for row in rows if row.state in LIVE]
-    queue = squeue.queue() if any(row.job for row in live) else {}
-    squeue.cancel([row.job for row in live if row.job in queue])
+    queue = squeue.queue() if any(row.number for row in live) else {}
+    squeue.cancel([row.number for row in live if row.number in queue])
     cancelled = []
     for row in live:
-        folder = store.folder(row.run.spec)
-        if row.job not in queue:
+        folder = row.job.folder
+        if row.number not in queue:
             attempt = latest(folder)
             if attempt is None or not attempt.alive(file_clock(folder)):
                 continue

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchbench.run.record import Store
-from benchbench.suite.plan import Run
+from benchbench.suite.plan import Plan, Run
 from benchbench.suite.schema import Suite
 
 
@@ -59,3 +59,13 @@ class Job:
     def done(self) -> bool:
         """Whether the run has its record, and scores under all the protocols of the suite."""
         return self.store.done(self.run.spec, self.settings.protocols)
+
+    def resolved(self) -> Job:
+        """The same with a path that means the same to processes with another working directory."""
+        return replace(self, store=Store(self.store.root.resolve()))
+
+
+def jobs(plan: Plan, store: Store) -> list[Job]:
+    """The jobs of a suite's runs."""
+    settings = Settings.of(plan.suite)
+    return [Job(run, store, settings) for run in plan.runs]

@@ -58,7 +58,7 @@ class Case:
     @property
     def standing(self) -> Standing:
         """Where it is."""
-        (standing,) = standings([self.job], self.job.store, self.queue)
+        (standing,) = standings([self.job], self.queue)
         return standing
 
     @property

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from benchbench.executor.inline import Inline
 from benchbench.run.attempt import Attempt, attempts, file_clock, latest
-from benchbench.run.job import Settings
+from benchbench.run.job import jobs
 from benchbench.run.process import search_path
 from benchbench.run.record import Store
 from benchbench.suite.plan import Plan
@@ -132,7 +132,7 @@ def test_every_run_ends_once_and_with_the_same_bits(
     calm, store = Store(tmp_path / "calm"), Store(tmp_path / "chaos")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    list(Inline().run(plan.runs, calm, Settings.of(plan.suite), lambda *_: None))
+    list(Inline().run(jobs(plan, calm), lambda *_: None))
     torch.set_num_threads(threads)
     store.root.mkdir()
     chaos = Chaos(plan, store)

@@ -46,7 +46,7 @@ class Watched:
 
     def follow(self, *steps: Step) -> list[tuple[str, str]]:
         self.steps = list(steps)
-        outcomes = list(follow([self.case.job], self.case.job.store, self.watch, self.said.append))
+        outcomes = list(follow([self.case.job], self.watch, self.said.append))
         assert not self.steps
         return [(outcome.status, outcome.message) for outcome in outcomes]
 

@@ -19,7 +19,7 @@ from benchbench.executor.inline import Inline
 from benchbench.executor.local import Local, Slot, slots
 from benchbench.run.attempt import attempts
 from benchbench.run.claim import Claim
-from benchbench.run.job import Settings
+from benchbench.run.job import jobs
 from benchbench.run.process import search_path
 from benchbench.run.record import Store
 from benchbench.suite.plan import Plan, Run
@@ -36,7 +36,7 @@ def ignore(*_: Any) -> None:
 def run(plan: Plan, store: Store, watch: Callable[..., None] = ignore) -> dict[int, Outcome]:
     """Outcomes by seed."""
     executor = Local(plan.suite.local, any_code=True)
-    outcomes = executor.run(plan.runs, store, Settings.of(plan.suite), watch)
+    outcomes = executor.run(jobs(plan, store), watch)
     return {outcome.run.spec.seed: outcome for outcome in outcomes}
 
 
@@ -116,11 +116,11 @@ def test_a_suite_ends_as_it_does_in_one_process_whatever_dies(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as the workers have
     plain = Store(tmp_path / "inline")
-    todo = [each for each in plan.runs if each.model != "broken"]
-    list(Inline().run(todo, plain, Settings.of(plan.suite), ignore))
+    todo = [job for job in jobs(plan, plain) if job.run.model != "broken"]
+    list(Inline().run(todo, ignore))
     torch.set_num_threads(threads)
-    for each in todo:
-        scores = [sorted(s.folder(each.spec).glob("scores/*")) for s in (store, plain)]
+    for job in todo:
+        scores = [sorted(s.folder(job.run.spec).glob("scores/*")) for s in (store, plain)]
         assert [p.read_bytes() for p in scores[0]] == [p.read_bytes() for p in scores[1]]
         assert len(scores[0]) == 2
 
@@ -149,7 +149,7 @@ def test_runs_of_another_process_are_waited_for_and_taken_up(
             threading.Timer(0.2, held.release, ["interrupted"]).start()
 
     executor = Inline()
-    outcomes = list(executor.run(plan.runs, store, Settings.of(plan.suite), watch))
+    outcomes = list(executor.run(jobs(plan, store), watch))
     assert [outcome.run.spec.seed for outcome in outcomes] == [1, 0]
     assert [outcome.status for outcome in outcomes] == ["done", "done"]
     assert order[0] == "held 0"
@@ -167,6 +167,6 @@ def test_a_failure_in_another_process_is_not_repeated_here(
         assert event.phase == "held"
         threading.Timer(0.2, held.release, ["failed", "no memory"]).start()
 
-    (outcome,) = Inline().run(plan.runs, store, Settings.of(plan.suite), watch)
+    (outcome,) = Inline().run(jobs(plan, store), watch)
     assert outcome.status == "failed"
     assert outcome.message.startswith("no memory (in process")

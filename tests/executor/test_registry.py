@@ -30,9 +30,9 @@ class Backwards(Inline):
     def describe(self, todo):
         return [f"{len(todo)} runs, the last one first"]
 
-    def run(self, todo, *arguments):
+    def run(self, jobs, watch):
         self.say(f"backwards by {self.stride}")
-        return super().run(todo[::-self.stride], *arguments)
+        return super().run(jobs[::-self.stride], watch)
 """
 
 

@@ -17,7 +17,7 @@ from benchbench.executor.squeue import Queued, Unreachable, endings, preempted, 
 from benchbench.executor.submission import Refused, newest_submissions, split, submissions
 from benchbench.executor.work import CANCELLED
 from benchbench.run.claim import Claim
-from benchbench.run.job import Settings
+from benchbench.run.job import jobs
 from benchbench.run.provenance import digest
 from benchbench.run.record import Store
 from benchbench.suite.plan import Plan
@@ -67,7 +67,7 @@ def submit(plan: Plan, root: Path, **options: Any) -> tuple[list[str], list[str]
     """How each run ended up, and what was said."""
     said: list[str] = []
     executor = Slurm("tiny", say=said.append, **options)
-    outcomes = executor.run(plan.runs, Store(root), Settings.of(plan.suite), lambda *_: None)
+    outcomes = executor.run(jobs(plan, Store(root)), lambda *_: None)
     return [f"{outcome.status} {outcome.message}" for outcome in outcomes], said
 
 
