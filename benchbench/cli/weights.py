@@ -96,11 +96,11 @@ def _say_left_out(dead: Mapping[str, str]) -> None:
 def _clip(text: str) -> Clip:
     from benchbench.clip import Clip
 
-    try:
-        channels, height, width, context, horizon = (int(part) for part in text.split(","))
-    except ValueError as error:
+    numbers = [int(part) for part in text.split(",") if part.strip().isdecimal()]
+    if len(numbers) != text.count(",") + 1 or len(numbers) not in (5, 8):
         raise SchemaError(
             f"--clip {text}: expected channels, height, width, context and horizon, "
-            "as in --clip 1,64,64,10,10"
-        ) from error
-    return Clip(channels, height, width, context, horizon)
+            "as in --clip 1,64,64,10,10, and 3 more, factors, trend and period, of clips that have "
+            "frames of other times"
+        )
+    return Clip(*numbers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -106,9 +107,26 @@ def test_a_checkpoint_is_imported(tmp_path: Path) -> None:
         assert torch.equal(loaded.state_dict[name], tensor)
 
 
+def test_weights_of_a_network_that_looks_back_are_imported(tmp_path: Path) -> None:
+    theirs, ours = tmp_path / "theirs.npz", tmp_path / "ours.pt"
+    recorded = np.load(Path(__file__).parents[1] / "goldens" / "models" / "stresnet_tf.npz")
+    state = {k.removeprefix("param/"): recorded[k] for k in recorded.files if "param/" in k}
+    np.savez(theirs, **state)
+    bench(
+        "weights", "import", "st_resnet", str(theirs), "--from", "deepst", "--out", str(ours),
+        "--clip", "2,32,32,6,1,7,1,1", "-o", "units=2", "-o", "closeness=3",
+    )  # fmt: skip
+    assert load(ours).clip == Clip(2, 32, 32, 6, 1, factors=7, trend=1, period=1)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [(("--clip", "1,64,64"), "--clip 1,64,64: expected"), (("-o", "patch"), "KEY=VALUE")],
+    [
+        (("--clip", "1,64,64"), "--clip 1,64,64: expected"),
+        (("--clip", "1,64,64,10,ten"), "--clip 1,64,64,10,ten: expected"),
+        (("--clip", "1,64,64,10,10,1"), "and 3 more, factors, trend and period"),
+        (("-o", "patch"), "KEY=VALUE"),
+    ],
 )
 def test_a_mistyped_import_is_explained(
     tmp_path: Path, arguments: tuple[str, str], words: str
