@@ -30,6 +30,7 @@ Counts = Annotated[Sequence[Count], Field(min_length=1, max_length=100)]
 Depths = Annotated[Sequence[Depth], Field(min_length=1, max_length=100)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Natural = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 """A probability or a decay, less than 1."""
 

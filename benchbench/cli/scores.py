@@ -113,7 +113,7 @@ def score(
 
     Values are taken to be in [0, 1] unless --range says otherwise; whole numbers must have one.
     """
-    from benchbench.scoring.arrays import given, read
+    from benchbench.scoring.arrays import from_arrays, read
     from benchbench.scoring.evaluate import evaluate
 
     if data_range is not None and range_unknown:
@@ -123,7 +123,7 @@ def score(
     if span is None:
         chosen = [protocols.without_range(one) for one in chosen]
     with _folder(out) as folder:
-        stream = given(read(prediction), read(target), span=span)
+        stream = from_arrays(read(prediction), read(target), span=span)
         summaries = evaluate(stream, chosen, folder)
     _print_scores([("", summary) for summary in summaries.values()], as_json)
     if out is not None and not as_json:

@@ -94,11 +94,11 @@ def score(
             without a declared range, or the frames do not suit the protocol.
         DataMissing: a weight file is absent.
     """
-    from benchbench.scoring.arrays import given
+    from benchbench.scoring.arrays import from_arrays
     from benchbench.scoring.compute import compute, statistics_of
 
     protocol = get(name) if span is not None else without_range(get(name))
-    stream = given(prediction, target, span=span, batch=sys.maxsize)
+    stream = from_arrays(prediction, target, span=span, batch=sys.maxsize)
     protocol.check(stream.clip)
     (batch,) = stream.batches
     numbers = compute(statistics_of([protocol]), batch.prediction, batch.target)

@@ -60,7 +60,7 @@ def read(source: str) -> npt.NDArray[Any]:
         return array
 
 
-def given(
+def from_arrays(
     prediction: Tensor | npt.ArrayLike,
     target: Tensor | npt.ArrayLike,
     *,

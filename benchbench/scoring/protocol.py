@@ -239,7 +239,7 @@ def _error(
 
 
 def _options(**options: Any) -> tuple[tuple[str, Any], ...]:
-    """Those that are set."""
+    """The options that are set."""
     return tuple((name, value) for name, value in options.items() if value is not None)
 
 

@@ -7,10 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from benchbench.options import Count
+from benchbench.options import Count, Natural
 from benchbench.suite.section import Many, Section
-
-NotNegative = Annotated[int, Field(ge=0)]
 
 
 def minutes(value: Any) -> Any:
@@ -33,7 +31,7 @@ class Shares(Section):
     """Runs at once where there is no GPU; one for every four cores if absent."""
     threads: Count | None = None
     """CPU threads of each run; all cores shared out evenly if absent."""
-    gpus: Many[NotNegative] | None = None
+    gpus: Many[Natural] | None = None
     """GPUs to use; all that are visible if absent, none if empty."""
 
 
@@ -42,14 +40,14 @@ class Request(Section):
 
     timeout_min: Annotated[Count | None, BeforeValidator(minutes)] = None
     """Time limit of one job, in minutes or as `4:00`; a run that needs longer is requeued."""
-    max_num_timeout: NotNegative = 10
+    max_num_timeout: Natural = 10
     """How often a run is requeued after its time limit; preemptions do not count."""
     signal_delay_s: Count = 120
     """Seconds before the limit at which a run is told to write its checkpoint."""
     mem_gb: Annotated[float, Field(gt=0)] | None = None
     cpus_per_task: Count = 1
-    gpus_per_node: NotNegative | None = None
-    gpus_per_task: NotNegative | None = None
+    gpus_per_node: Natural | None = None
+    gpus_per_task: Natural | None = None
     cpus_per_gpu: Count | None = None
     mem_per_gpu: str | None = None
     mem_per_cpu: str | None = None

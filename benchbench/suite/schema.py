@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from benchbench.options import Count, Fraction, NotNegative, Positive
+from benchbench.options import Count, Fraction, Natural, NotNegative, Positive
 from benchbench.sampling import Sampling
 from benchbench.suite.resources import Request, Shares
 from benchbench.suite.section import Many, Section, named
@@ -77,9 +77,9 @@ class Train(Section):
     """Iterations after which `multistep` lowers the rate."""
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Of `multistep` and `plateau`."""
-    patience: Annotated[int, Field(ge=0)] = 10
+    patience: Natural = 10
     """Of `plateau`, in validations."""
-    warmup: Annotated[int, Field(ge=0)] = 0
+    warmup: Natural = 0
     """Iterations over which the learning rate first rises linearly from 1 % of `lr`."""
     schedule_every: Count = 1
     """Iterations between two moves of the schedule; CMS-LSTM moves it every 200."""
@@ -187,7 +187,7 @@ class Suite(Section):
     exclude: Many[Exclusion] = []
     checkpoint_every: Count = 500
     """Iterations between two checkpoints; does not change any number."""
-    workers: Annotated[int, Field(ge=0)] = 0
+    workers: Natural = 0
     """Processes that load clips for each run; 0 loads them in the run's own."""
     test_batch: Count = 16
     """Clips predicted at a time in validation and test; a network's last digits depend on it."""

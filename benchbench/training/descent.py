@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+Values = dict[str, Any]
+
 
 class Descent(Optimizer):
     """One update of each parameter from its gradient, with an L2 term, and its own state.
@@ -31,9 +33,7 @@ class Descent(Optimizer):
                     gradient = weight.grad.add(weight, alpha=group["weight_decay"])
                     self.update(weight, gradient, self.state[weight], group)
 
-    def update(
-        self, weight: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]
-    ) -> None:
+    def update(self, weight: Tensor, gradient: Tensor, state: Values, group: Values) -> None:
         """Changes one parameter and its state in place."""
         raise NotImplementedError
 
@@ -41,9 +41,7 @@ class Descent(Optimizer):
 class AdamRoot(Descent):
     """Adam with epsilon inside the root: m / sqrt(v + eps), as in MIM and E3D-LSTM."""
 
-    def update(
-        self, weight: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]
-    ) -> None:
+    def update(self, weight: Tensor, gradient: Tensor, state: Values, group: Values) -> None:
         (beta1, beta2), rate = group["betas"], group["lr"]
         if not state:
             state.update(step=0, m=torch.zeros_like(weight), v=torch.zeros_like(weight))
@@ -69,9 +67,7 @@ class AdamTensorFlow(AdamRoot):
 class RMSPropTensorFlow(Descent):
     """RMSProp as in `tf.train.RMSPropOptimizer`: the mean square starts at 1, eps in the root."""
 
-    def update(
-        self, weight: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]
-    ) -> None:
+    def update(self, weight: Tensor, gradient: Tensor, state: Values, group: Values) -> None:
         if not state:
             state.update(v=torch.ones_like(weight), velocity=torch.zeros_like(weight))
         _, decay = group["betas"]
@@ -84,9 +80,7 @@ class RMSPropTensorFlow(Descent):
 class Momentum(Descent):
     """Descent whose steps, learning rate included, add up; FC-LSTM clips their elements."""
 
-    def update(
-        self, weight: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]
-    ) -> None:
+    def update(self, weight: Tensor, gradient: Tensor, state: Values, group: Values) -> None:
         if not state:
             state.update(velocity=torch.zeros_like(weight))
         state["velocity"].mul_(group["momentum"]).add_(gradient, alpha=-group["lr"])

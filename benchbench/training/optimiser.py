@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -21,7 +21,7 @@ from torch.optim.lr_scheduler import (
 from benchbench.suite.schema import Train
 from benchbench.training.descent import AdamRoot, AdamTensorFlow, Momentum, RMSPropTensorFlow
 
-OPTIMISERS: dict[str, tuple[type[Optimizer], tuple[str, ...]]] = {
+OPTIMISERS: dict[str, tuple[Callable[..., Optimizer], tuple[str, ...]]] = {
     "adam": (torch.optim.Adam, ("betas", "eps")),
     "adamw": (torch.optim.AdamW, ("betas", "eps")),
     "adam_root": (AdamRoot, ("betas", "eps")),
@@ -34,15 +34,9 @@ OPTIMISERS: dict[str, tuple[type[Optimizer], tuple[str, ...]]] = {
 
 def optimiser(predictor: nn.Module, train: Train) -> Optimizer:
     """The optimiser over all the parameters, weight decay on all of them, as the field has it."""
-    kind, names = OPTIMISERS[train.optimizer]
-    settings: dict[str, Any] = {name: getattr(train, name) for name in names}
-    if "betas" in settings:
-        settings["betas"] = tuple(train.betas)
-    build: Any = kind
-    optimizer: Optimizer = build(
-        predictor.parameters(), lr=train.lr, weight_decay=train.weight_decay, **settings
-    )
-    return optimizer
+    build, names = OPTIMISERS[train.optimizer]
+    settings = {name: getattr(train, name) for name in names}
+    return build(predictor.parameters(), lr=train.lr, weight_decay=train.weight_decay, **settings)
 
 
 def scheduler(optimizer: Optimizer, train: Train) -> LRScheduler:

@@ -50,8 +50,8 @@ def read(path: Path) -> dict[str, Tensor]:
 def _unpickled(path: Path) -> Any:
     """What `torch.save` wrote, no code of it run."""
     with path.open("rb") as file:
-        known = file.read(2) in (b"PK", b"\x80\x02")  # zip, and torch's older pickles
-    if not known:
+        start = file.read(2)
+    if start not in (b"PK", b"\x80\x02"):  # zip, and torch's older pickles
         raise DataMissing(f"{path}: not a file of torch.save or numpy.savez")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
@@ -86,8 +86,8 @@ def _unwrap(path: Path, content: Any) -> dict[str, Tensor]:
         if isinstance(value, Mapping) and value and _tensors(value)
     }
     if len(states) != 1:
-        found = f"several: {', '.join(map(str, states))}" if states else "none"
-        raise SchemaError(f"{path}: expected one mapping of names to tensors, not {found}")
+        count = f"several: {', '.join(map(str, states))}" if states else "none"
+        raise SchemaError(f"{path}: expected one mapping of names to tensors, not {count}")
     (state,) = states.values()
     for prefix in ("module.", "model."):
         if all(name.startswith(prefix) for name in state):

@@ -13,7 +13,7 @@ from benchbench import protocols
 from benchbench.clip import Clip
 from benchbench.errors import SchemaError, Unfit, UnknownName
 from benchbench.scoring import measures
-from benchbench.scoring.arrays import given
+from benchbench.scoring.arrays import from_arrays
 from benchbench.scoring.evaluate import evaluate
 from benchbench.scoring.protocol import Metric, Protocol, Statistic, mse
 
@@ -63,10 +63,10 @@ def test_a_measure_of_another_package_is_checked_computed_signed_and_pooled(tmp_
     target = np.full((3, 2, 2, 4, 4), 0.5)
     error = np.array([[0.25, -0.5], [0.75, 0.0], [1.0, -0.75]])
     prediction = target + error[:, :, None, None, None]
-    summary = evaluate(given(prediction, target), [THEIRS], tmp_path)["theirs"]
+    summary = evaluate(from_arrays(prediction, target), [THEIRS], tmp_path)["theirs"]
     assert summary.scores["bias"].by_frame == pytest.approx(error.mean(0))
     assert summary.scores["bias"].value == pytest.approx(error.mean())
-    unknown = evaluate(given(prediction, target, span=None), [THEIRS], tmp_path)["theirs"]
+    unknown = evaluate(from_arrays(prediction, target, span=None), [THEIRS], tmp_path)["theirs"]
     assert list(unknown.scores) == ["bias"]
 
 

@@ -1,4 +1,4 @@
-"""Streams: predicted, stored and given batches are the same sequences in the same order."""
+"""Streams: predicted, stored and arrays' batches are the same sequences in the same order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from benchbench import protocols
 from benchbench.clip import Clip
 from benchbench.errors import DataMissing, Unfit
-from benchbench.scoring.arrays import given
+from benchbench.scoring.arrays import from_arrays
 from benchbench.scoring.evaluate import evaluate, mean
 from benchbench.scoring.protocol import mse
 from benchbench.scoring.stream import Stream, keep, predicted, stored
@@ -75,7 +75,7 @@ def test_predicted_stored_and_given_frames_score_alike(tmp_path: Path) -> None:
     streams = {
         "kept": keep(predicted(Brighter(), numbered, CLIP, batch=6), file),
         "stored": None,
-        "given": given(PREDICTION, FRAMES[:, 2:], batch=3),
+        "given": from_arrays(PREDICTION, FRAMES[:, 2:], batch=3),
     }
     for name, stream in streams.items():
         evaluate(stream or stored(file, numbered, CLIP), ASKED, tmp_path / name, workers=1)
