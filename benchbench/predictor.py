@@ -111,6 +111,8 @@ class Predictor(nn.Module, ABC):
 
     built_as: Built | None = None
     """None for predictors that `registry.build_model` did not make."""
+    cost: str = ""
+    """What makes predicting slow, in words for the plan: `4,096 passes a frame, …`."""
 
     def dead_parameters(self) -> dict[str, str]:
         """Why no gradient can change them, by the names of the `dead` parameters of modules."""

@@ -59,7 +59,8 @@ def show_plan(selection: Selection, how: How, *, verbose: bool) -> None:
     headings = ("Model", "Dataset", "Seed", "Steps", "State", *(["Folder"] if verbose else []))
     table(headings, rows, right=("Seed", "Steps"))
     plan = selection.plan
-    for line in dict.fromkeys(line for source in plan.sources for line in source.absent):
+    absent = dict.fromkeys(line for source in plan.sources for line in source.absent)
+    for line in (*plan.costs, *absent):
         say(line)
     show_executor(plan, todo, how)
 

@@ -212,18 +212,22 @@ def check_fit(
     datasets: Sequence[SuiteDataset],
     exclusions: Sequence[Exclusion],
     faults: Faults,
-) -> None:
-    """Builds every model on torch's meta device, where weights take no memory."""
+) -> list[str]:
+    """Builds every model on torch's meta device, where weights take no memory; what costs much."""
+    costs = []
     for model, dataset in itertools.product(models, datasets):
         if excluded(exclusions, model, dataset, None):
             continue
         place: Where = ("models", model.index)
         with faults.at(place, f"{model.label} on {dataset.label}"), _builder(model.entry):
             predictor = _on_meta(model, dataset.clip)
+            if predictor.cost:
+                costs.append(f"{model.label} on {dataset.label}: {predictor.cost}")
             if model.weights is not None:
                 from benchbench.weights import files
 
                 files.load(model.weights).check(predictor)
+    return costs
 
 
 def _on_meta(model: SuiteModel, clip: Clip) -> Predictor:

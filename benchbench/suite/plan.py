@@ -59,6 +59,8 @@ class Plan:
     datasets: tuple[SuiteDataset, ...]
     sources: tuple[SuiteDataset, ...]
     """All that is to be prepared: the datasets, and those with training data of a model's own."""
+    costs: tuple[str, ...] = ()
+    """Models that predict slowly, each with the reason."""
 
 
 def plan(path: Path, overrides: Sequence[str] = ()) -> Plan:
@@ -78,12 +80,12 @@ def plan(path: Path, overrides: Sequence[str] = ()) -> Plan:
     models = find_models(document, faults)
     check_protocols(document, datasets, faults)
     check_executor(document, faults)
-    check_fit(models, datasets, suite.exclude if suite else (), faults)
+    costs = check_fit(models, datasets, suite.exclude if suite else (), faults)
     _check_labels(models, datasets, faults)
     runs, sources = _expand(suite, models, datasets, faults) if suite else ([], datasets)
     faults.raise_if_any()
     assert suite is not None
-    return Plan(suite, path, tuple(runs), tuple(datasets), tuple(sources))
+    return Plan(suite, path, tuple(runs), tuple(datasets), tuple(sources), tuple(costs))
 
 
 def _suite(document: Document, faults: Faults) -> Suite | None:

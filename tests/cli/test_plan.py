@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchbench.errors import DataMissing
+from benchbench.predictor import Predictor
 
 from ..stand_ins import bench, tiny
 
@@ -60,6 +61,13 @@ def test_data_that_are_not_there_are_named_and_a_run_refuses_in_the_same_words(
     with pytest.raises(DataMissing) as caught:
         bench("run", *arguments, "models=[persistence]", "datasets=[taxibj]")
     assert str(caught.value) == line
+
+
+def test_what_predicts_slowly_is_told(
+    arguments: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Predictor, "cost", "4,096 passes a frame")
+    assert f"{LONG} on moving_digits: 4,096 passes a frame" in bench("plan", *arguments)
 
 
 def test_folders_are_named_only_when_asked_for(arguments: tuple[object, ...]) -> None:

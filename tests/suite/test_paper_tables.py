@@ -14,6 +14,7 @@ RECIPES = {
     "cms_lstm_table1": {
         "FC-LSTM": ("sgd", 1e-4, 80, 80_000),
         "DDPAE": ("adam", 1e-3, 64, 200_000),
+        "CrevNet+ConvLSTM": ("adam", 5e-4, 7, 300_000),
         "PhyDNet": ("adam", 1e-3, 16, 1_250_625),
         "PredRNN": ("adam_tensorflow", 1e-3, 8, 80_000),
         "PredRNN++": ("adam_tensorflow", 1e-3, 8, 80_000),
