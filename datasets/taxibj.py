@@ -39,6 +39,7 @@ from ._arrays import mapped
 from ._lookback import FACTORS, Lookback, earlier, factor_files, read_factors
 from ._openstl import OpenSTLTaxiBJ, ValFrom
 from ._taxibj import (
+    SLOTS,
     Whole,
     Years,
     date_of,
@@ -104,6 +105,11 @@ def taxibj(
                 for name, value in (("period", period), ("trend", trend), ("factors", factors))
                 if value
             }
+        )
+    reach = SLOTS if days else 7 * SLOTS
+    if (days or weeks) and horizon > reach:
+        raise OptionError(
+            horizon=f"frames of the day or week before reach {reach} predicted ones, not {horizon}"
         )
     if source == "openstl":
         if counting != "published":

@@ -368,3 +368,10 @@ def test_a_file_of_holidays_must_hold_dates(weather: Any, taxi_files: Path) -> N
 def test_frames_of_other_times_are_refused_where_there_are_none(options: Any) -> None:
     with pytest.raises(SchemaError, match="trend: frames of other times stand in the raw files"):
         build_dataset("taxibj", trend=1, **options)
+
+
+@pytest.mark.parametrize("options", [{"period": 1, "horizon": 49}, {"trend": 1, "horizon": 337}])
+def test_no_frame_of_the_future_is_read(options: Any) -> None:
+    with pytest.raises(SchemaError, match="horizon: frames of the day or week before reach"):
+        build_dataset("taxibj", **options)
+    build_dataset("taxibj", **{**options, "horizon": options["horizon"] - 1})
