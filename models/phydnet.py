@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from benchbench.clip import Clip
 from benchbench.errors import Unfit
-from benchbench.options import Count, Counts
+from benchbench.options import Count, Counts, NotNegative
 from benchbench.predictor import Ported, Predictor, Progress
 from benchbench.recurrent import Recurrent, Stack, State
 from benchbench.registry import register_model
@@ -226,7 +226,7 @@ def phydnet(
     width: Count = 32,
     reduction: Literal[4, 2] = 4,
     side: Count = 7,
-    teacher_forcing: Annotated[float, Field(ge=0)] = 0.003,
+    teacher_forcing: NotNegative = 0.003,
 ) -> Predictor:
     """PhyDNet; the defaults are the authors' for Moving MNIST.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -198,3 +199,8 @@ def test_what_cannot_be_built_is_refused(options: dict[str, Any], message: str) 
 def test_frames_that_do_not_divide_are_refused() -> None:
     with pytest.raises(Unfit, match="do not divide by the reduction 4"):
         build_model("phydnet", Clip(1, 10, 8, 2, 2))
+
+
+def test_teacher_forcing_without_bound_is_refused() -> None:
+    with pytest.raises(SchemaError, match="teacher_forcing: expected a finite number"):
+        small(teacher_forcing=math.inf)
