@@ -86,13 +86,10 @@ class Registry(Generic[F]):
         """
 
         def decorate(build: F) -> F:
-            taken = self.entries.get(name)
-            if taken is not None and (taken.build.__module__, taken.build.__qualname__) != (
-                build.__module__,
-                build.__qualname__,
-            ):
+            taken = self.entries[name].build if name in self.entries else build
+            if (taken.__module__, taken.__qualname__) != (build.__module__, build.__qualname__):
                 raise SchemaError(
-                    f"{self.noun} '{name}' is registered by both {taken.build.__module__} "
+                    f"{self.noun} '{name}' is registered by both {taken.__module__} "
                     f"and {build.__module__}; rename one"
                 )
             self.entries[name] = Entry(name, build, version, trains)

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from benchbench.options import Count, Fraction, Natural, NotNegative, Positive
 from benchbench.sampling import Sampling
 from benchbench.suite.resources import Request, Shares
-from benchbench.suite.section import Many, Section, named
+from benchbench.suite.section import Many, Named, Section, Some
 
 Seed = Annotated[int, Field(ge=0, lt=2**30)]
 
@@ -142,7 +142,7 @@ class ModelEntry(Section):
     label: str | None = None
     """How tables call it; the name if absent."""
     options: dict[str, Any] = {}
-    grid: dict[str, Annotated[Many[Any], Field(min_length=1)]] = {}
+    grid: dict[str, Some[Any]] = {}
     """Options with a list of values each: one model for every combination."""
     train: dict[str, Any] = {}
     """Overrides of the suite's `train` for this model; they win over a dataset's."""
@@ -177,11 +177,11 @@ class Suite(Section):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$")]
     """Folder of its tables in `results/`; the file's name if absent."""
-    protocols: Annotated[Many[str], Field(min_length=1)] = ["benchbench"]
+    protocols: Some[str] = ["benchbench"]
     """Protocols under which the test set is scored, the first one the leaderboard's order."""
-    seeds: Annotated[Many[Seed], Field(min_length=1)] = [0]
-    datasets: Annotated[Many[Annotated[DatasetEntry, BeforeValidator(named)]], Field(min_length=1)]
-    models: Annotated[Many[Annotated[ModelEntry, BeforeValidator(named)]], Field(min_length=1)]
+    seeds: Some[Seed] = [0]
+    datasets: Some[Named[DatasetEntry]]
+    models: Some[Named[ModelEntry]]
     train: Train | None = None
     """Needed as soon as one model trains."""
     exclude: Many[Exclusion] = []
@@ -193,7 +193,7 @@ class Suite(Section):
     """Clips predicted at a time in validation and test; a network's last digits depend on it."""
     store_predictions: bool = False
     """Keeps each run's test predictions, `predictions.npy`, for scoring again without the model."""
-    executor: Annotated[ExecutorEntry, BeforeValidator(named)] = ExecutorEntry(name="inline")
+    executor: Named[ExecutorEntry] = ExecutorEntry(name="inline")
     """Where runs go if the command line does not say: inline, local, slurm, or a third party's."""
     local: Shares = Shares()
     """How the `local` executor shares out this machine."""

@@ -6,7 +6,7 @@ import typing
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from benchbench.errors import nearest
@@ -42,6 +42,8 @@ def named(value: Any) -> Any:
 
 
 Many = Annotated[list[T], BeforeValidator(listed)]
+Some = Annotated[Many[T], Field(min_length=1)]
+Named = Annotated[T, BeforeValidator(named)]
 
 
 def parse(
