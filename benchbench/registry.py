@@ -16,7 +16,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from benchbench.dataset import Dataset
     from benchbench.predictor import Predictor
 
+T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -175,6 +176,45 @@ class Registry(Generic[F]):
                 "rename or uninstall one"
             )
         return modules[0]
+
+
+class Offers(Mapping[str, T]):
+    """Values by name: ours, and under other names those of entry points, loaded when asked for.
+
+    Args:
+        group: the entry-point group, as `benchbench.formats`.
+        kind: what every value is.
+        ours: those that come along.
+    """
+
+    def __init__(self, group: str, kind: type[T], ours: Mapping[str, T]) -> None:
+        self.group, self.kind, self.ours = group, kind, ours
+        self.loaded = dict(ours)
+
+    def __iter__(self) -> Iterator[str]:
+        theirs = {point.name for point in entry_points(self.group)}
+        return iter([*self.ours, *sorted(theirs - self.ours.keys())])
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __getitem__(self, name: str) -> T:
+        """The value of a name.
+
+        Raises:
+            UnknownName: there is none; the message names the nearest.
+            SchemaError: what a package offers cannot be imported or is of another kind.
+        """
+        if name not in self.loaded:
+            noun, points = self.kind.__name__.lower(), entry_points(self.group)
+            if name not in points.names:
+                raise UnknownName(f"no {noun} '{name}'{nearest(name, self)}")
+            value = load(points[name], noun)
+            if not isinstance(value, self.kind):
+                where = points[name].value
+                raise SchemaError(f"{noun} '{name}': {where} is not a `{self.kind.__name__}`")
+            self.loaded[name] = value
+        return self.loaded[name]
 
 
 def entry_points(group: str) -> EntryPoints:

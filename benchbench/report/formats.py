@@ -11,18 +11,15 @@ import html
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchbench.errors import SchemaError, UnknownName, nearest
-from benchbench.registry import entry_points, load
+from benchbench.registry import Offers
 from benchbench.report.terminal import console, grid, visible, whole_width
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
-
     from benchbench.report.board import Board
     from benchbench.scoring.protocol import Column
 
@@ -55,9 +52,10 @@ class Format:
         return "".join(self.code(visible(p)) if i % 2 else self._name(p) for i, p in parts)
 
     def _column(self, column: Column) -> Column:
-        values = {field.name: getattr(column, field.name) for field in fields(column)}
-        for key, value in values.items():
-            values[key] = self._name(value) if isinstance(value, str) else value
+        values: dict[str, Any] = {
+            key: self._name(value) if isinstance(value, str) else value
+            for key, value in asdict(column).items()
+        }
         return replace(column, **values)
 
     def _escaped(self, board: Board) -> Board:
@@ -209,41 +207,9 @@ def _escape_latex(text: str) -> str:
     return re.sub(r"^[*\[]", r"{\g<0>}", text.translate(_LATEX_SIGNS))
 
 
-class Formats(Mapping[str, Format]):
-    """Formats by name: ours, and under other names those of plug-ins, imported when asked for."""
-
-    def __init__(self, ours: dict[str, Format]) -> None:
-        self.ours = ours
-
-    def _points(self) -> dict[str, EntryPoint]:
-        points = entry_points("benchbench.formats")
-        return {point.name: point for point in points if point.name not in self.ours}
-
-    def __iter__(self) -> Iterator[str]:
-        return iter([*self.ours, *sorted(self._points())])
-
-    def __len__(self) -> int:
-        return len(self.ours) + len(self._points())
-
-    def __getitem__(self, name: str) -> Format:
-        """The format of a name.
-
-        Raises:
-            UnknownName: there is none; the message names the nearest.
-            SchemaError: the plug-in that offers it cannot be imported or is no format.
-        """
-        if name in self.ours:
-            return self.ours[name]
-        points = self._points()
-        if name not in points:
-            raise UnknownName(f"no format '{name}'{nearest(name, self)}")
-        form = load(points[name], "format")
-        if not isinstance(form, Format):
-            raise SchemaError(f"format '{name}': {points[name].value} is not a `Format`")
-        return form
-
-
-FORMATS = Formats(
+FORMATS = Offers(
+    "benchbench.formats",
+    Format,
     {
         "terminal": Format(_terminal),
         "csv": Format(_csv, "csv", _escape_csv),
@@ -255,5 +221,5 @@ FORMATS = Formats(
             _html, "html", html.escape, lambda text: f"<code>{html.escape(text)}</code>"
         ),
         "markdown": Format(_markdown, "md", _escape_markdown),
-    }
+    },
 )

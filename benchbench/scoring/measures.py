@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchbench.clip import Clip
-from benchbench.errors import Unfit, UnknownName, nearest
-from benchbench.registry import entry_points, load
+from benchbench.errors import Unfit
+from benchbench.registry import Offers
 from benchbench.scoring import lpips
 
 if TYPE_CHECKING:
@@ -55,33 +55,22 @@ class Measure:
 
 _FRAMES = "benchbench.scoring.frames"
 
-MEASURES = {
-    "mse": Measure("lower", f"{_FRAMES}:mse"),
-    "mae": Measure("lower", f"{_FRAMES}:mae"),
-    "rmse": Measure("lower", f"{_FRAMES}:rmse"),
-    "psnr": Measure("higher", f"{_FRAMES}:psnr", needs_range=True),
-    "ssim": Measure("higher", f"{_FRAMES}:ssim", needs_range=True, check=_check_ssim),
-    "sharpness": Measure("higher", f"{_FRAMES}:sharpness"),
-    "lpips": Measure(
-        "lower",
-        "benchbench.scoring.lpips:distance",
-        needs_range=True,
-        network=True,
-        check=lpips.check,
-    ),
-}
-
-
-def get(name: str) -> Measure:
-    """The measure of a name.
-
-    Raises:
-        UnknownName: there is none; the message names the nearest.
-        SchemaError: the package that offers it cannot be imported.
-    """
-    if name not in MEASURES:
-        offers = entry_points("benchbench.measures")
-        if name not in offers.names:
-            raise UnknownName(f"no measure '{name}'{nearest(name, {*MEASURES, *offers.names})}")
-        MEASURES[name] = load(offers[name], "measure")
-    return MEASURES[name]
+MEASURES = Offers(
+    "benchbench.measures",
+    Measure,
+    {
+        "mse": Measure("lower", f"{_FRAMES}:mse"),
+        "mae": Measure("lower", f"{_FRAMES}:mae"),
+        "rmse": Measure("lower", f"{_FRAMES}:rmse"),
+        "psnr": Measure("higher", f"{_FRAMES}:psnr", needs_range=True),
+        "ssim": Measure("higher", f"{_FRAMES}:ssim", needs_range=True, check=_check_ssim),
+        "sharpness": Measure("higher", f"{_FRAMES}:sharpness"),
+        "lpips": Measure(
+            "lower",
+            "benchbench.scoring.lpips:distance",
+            needs_range=True,
+            network=True,
+            check=lpips.check,
+        ),
+    },
+)

@@ -46,7 +46,7 @@ class Statistic:
     @property
     def row(self) -> Measure:
         """What the engine knows of its measure."""
-        return measures.get(self.measure)
+        return measures.MEASURES[self.measure]
 
     @property
     def needs_range(self) -> bool:

@@ -136,7 +136,7 @@ def test_a_frames_numbers_do_not_depend_on_its_neighbours(
         "sharpness": {},
     }
     for name, options in options_of.items():
-        function = measures.get(name).load()
+        function = measures.MEASURES[name].load()
         together = function(pair(x, y, quantised=quantised), **options)
         for part in (slice(0, 1), slice(3, 8), slice(36, 37), slice(1, 34)):
             alone = function(pair(x[part], y[part], quantised=quantised), **options)

@@ -12,9 +12,9 @@ import pytest
 from benchbench import protocols
 from benchbench.clip import Clip
 from benchbench.errors import SchemaError, Unfit, UnknownName
-from benchbench.scoring import measures
 from benchbench.scoring.arrays import from_arrays
 from benchbench.scoring.evaluate import evaluate
+from benchbench.scoring.measures import MEASURES
 from benchbench.scoring.protocol import Metric, Protocol, Statistic, mse
 
 from ..stand_ins import install
@@ -46,7 +46,7 @@ def theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     folder = tmp_path / "site"
     install(folder, points, theirs_function=FUNCTION, theirs_row=ROW)
     monkeypatch.syspath_prepend(folder)
-    monkeypatch.setattr(measures, "MEASURES", dict(measures.MEASURES))
+    monkeypatch.setattr(MEASURES, "loaded", dict(MEASURES.ours))
     yield
     sys.modules.pop("theirs_function", None)
     sys.modules.pop("theirs_row", None)
@@ -73,17 +73,17 @@ def test_a_measure_of_another_package_is_checked_computed_signed_and_pooled(tmp_
 @pytest.mark.usefixtures("theirs")
 def test_a_near_miss_is_named_among_theirs_too() -> None:
     with pytest.raises(UnknownName, match="no measure 'bais'; did you mean 'bias'"):
-        measures.get("bais")
+        MEASURES["bais"]
     with pytest.raises(UnknownName, match="did you mean 'ssim'"):
-        measures.get("sssim")
+        MEASURES["sssim"]
 
 
 def test_every_measure_is_one_that_a_protocol_uses() -> None:
     every = (protocols.get(name) for name in protocols.names())
     used = {metric.statistic.measure for protocol in every for metric in protocol.metrics}
-    assert used == set(measures.MEASURES)
+    assert used == set(MEASURES)
     for name in used:
-        assert callable(measures.get(name).load())
+        assert callable(MEASURES[name].load())
 
 
 def test_a_measure_that_cannot_be_imported_is_told_by_its_file(
@@ -92,4 +92,4 @@ def test_a_measure_that_cannot_be_imported_is_told_by_its_file(
     install(tmp_path, "[benchbench.measures]\nbias = broken_row:BIAS\n", broken_row="1 / 0")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(SchemaError, match=r"measure 'bias' cannot be imported; .*broken_row\.py"):
-        measures.get("bias")
+        MEASURES["bias"]
