@@ -218,6 +218,6 @@ def _validated(scored: Mapping[str, Sequence[tuple[Record, Summary]]]) -> list[s
     models = [
         model
         for model, pairs in scored.items()
-        if any(record.dataset.get("validates_on_training") for record, _ in pairs)
+        if any(record.steps and record.dataset.get("validates_on_training") for record, _ in pairs)
     ]
     return [f"Validated on clips or images of training: {', '.join(models)}."] if models else []

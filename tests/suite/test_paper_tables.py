@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
+from benchbench.registry import MODELS
 from benchbench.suite.plan import Plan, plan
 
 SUITES = Path(__file__).parents[2] / "suites"
@@ -66,6 +68,13 @@ def test_all_training_data_are_trained_on_and_what_is_missing_is_told(table: Pla
     assert all(run.spec.dataset_options["val_from"] == "training" for run in table.runs)
     absent = "\n".join(line for source in table.sources for line in source.absent)
     assert ("BJ16_M32x32" if "table2" in table.suite.name else "mnist_test_seq.npy") in absent
+
+
+def test_the_smoke_suite_has_every_model() -> None:
+    suite = yaml.safe_load((SUITES / "zoo_smoke.yaml").read_text())
+    models = [entry if isinstance(entry, str) else entry["name"] for entry in suite["models"]]
+    assert set(models) == set(MODELS.files())
+    assert suite["train"]["steps"] == 20
 
 
 def test_the_others_train_on_a_file_of_clips_in_the_first_table() -> None:
