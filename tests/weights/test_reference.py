@@ -205,7 +205,7 @@ def test_the_options_of_a_source_build_its_model(model: str, source: str) -> Non
     known = certificate(model)
     options = options_for(model, source)
     sizes = {**(known.tiny or SIZES), **options}
-    predictor = build_model(model, Clip(1, 16, 16, 2, 2), **sizes)
+    predictor = build_model(model, Clip(1, 32, 32, 2, 2), **sizes)
     assert predictor.built_as is not None
     defaults = MODELS.get(model).bind({})
     for name, value in options_for(model, source).items():
