@@ -12,21 +12,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from benchbench.clip import Clip
 from benchbench.errors import Unfit
-from benchbench.options import Count, Depth
+from benchbench.options import Count, Depth, NotNegative, Positive
 from benchbench.predictor import Predictor, Progress
 from benchbench.registry import register_model
 
 from ._encoders import DCGAN, VGG, Decoder, Encoder
-
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Residual(nn.Module):
@@ -188,11 +185,11 @@ def pde_driven(
     hidden: Count = 512,
     residuals: Depth = 1,
     window: Count = 5,
-    gain: Annotated[float, Field(gt=0)] = 1.0,
-    prediction: Weight = 45.0,
-    autoencoding: Weight = 10.0,
-    invariance: Weight = 45.0,
-    prior: Weight = 0.001,
+    gain: Positive = 1.0,
+    prediction: NotNegative = 45.0,
+    autoencoding: NotNegative = 10.0,
+    invariance: NotNegative = 45.0,
+    prior: NotNegative = 0.001,
 ) -> Predictor:
     """PDE-Driven; the defaults are the authors' for Moving MNIST.
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, model_validator
 
-from benchbench.options import Count, Natural
+from benchbench.options import Count, Natural, Positive
 from benchbench.suite.section import Many, Section
 
 
@@ -44,7 +44,7 @@ class Request(Section):
     """How often a run is requeued after its time limit; preemptions do not count."""
     signal_delay_s: Count = 120
     """Seconds before the limit at which a run is told to write its checkpoint."""
-    mem_gb: Annotated[float, Field(gt=0)] | None = None
+    mem_gb: Positive | None = None
     cpus_per_task: Count = 1
     gpus_per_node: Natural | None = None
     gpus_per_task: Natural | None = None

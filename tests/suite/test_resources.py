@@ -32,7 +32,9 @@ def test_a_signal_before_the_start_is_refused() -> None:
         Request(timeout_min=2, signal_delay_s=120)
 
 
-@pytest.mark.parametrize("key", [{"time_min": 3}, {"nodes": 2}, {"mem_gb": "8"}])
+@pytest.mark.parametrize(
+    "key", [{"time_min": 3}, {"nodes": 2}, {"mem_gb": "8"}, {"mem_gb": float("inf")}]
+)
 def test_what_one_run_cannot_use_is_refused(key: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match=next(iter(key))):
         Request(**key)
