@@ -167,11 +167,8 @@ def _hint(built: Built, source: str, state: Mapping[str, Any], loaded: Loaded) -
 
 
 def _written(options: Mapping[str, Any]) -> str:
-    texts = {True: "true", False: "false"}
-    return ", ".join(
-        f"{name}={texts[value] if isinstance(value, bool) else value}"
-        for name, value in options.items()
-    )
+    texts = (str(value).lower() if isinstance(value, bool) else value for value in options.values())
+    return ", ".join(f"{name}={text}" for name, text in zip(options, texts, strict=True))
 
 
 def _shape(tensor: Tensor) -> str:

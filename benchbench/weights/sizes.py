@@ -23,25 +23,19 @@ def sizes_of(
         placed: our names to tensors.
         channels: of the frames; without it the side of a patch stays unknown.
     """
-    sizes = certificate(model).sizes
-    shown = {
-        option: number
-        for option, size in sizes.items()
-        if (number := _numbers(size, placed, channels)) is not None
-    }
-    flags = {option: size.tensor in placed for option, size in sizes.items() if _is_flag(size)}
-    return {**shown, **flags} if shown else {}
-
-
-def _is_flag(size: Size) -> bool:
-    return size.axis is None and "{n}" not in str(size.tensor)
+    numbers: dict[str, Any] = {}
+    flags: dict[str, bool] = {}
+    for option, size in certificate(model).sizes.items():
+        if size.axis is None and "{n}" not in str(size.tensor):
+            flags[option] = size.tensor in placed
+        elif (number := _numbers(size, placed, channels)) is not None:
+            numbers[option] = number
+    return {**numbers, **flags} if numbers else {}
 
 
 def _numbers(size: Size, placed: Mapping[str, Tensor], channels: int | None) -> Any:
     """The number that tensors show, or those of all layers; None where they show none."""
     names = (size.tensor,) if isinstance(size.tensor, str) else size.tensor
-    if _is_flag(size):
-        return None
     if "{layer}" not in names[0]:
         return _number(size, names[0], placed, channels)
     layers: list[float | None] = []
