@@ -18,6 +18,7 @@ RECIPES = {
         "DDPAE": ("adam", 1e-3, 64, 200_000),
         "CrevNet+ConvLSTM": ("adam", 5e-4, 7, 300_000),
         "PhyDNet": ("adam", 1e-3, 16, 1_250_625),
+        "PDE-Driven": ("adam", 4e-4, 128, 1_250_000),
         "PredRNN": ("adam_tensorflow", 1e-3, 8, 80_000),
         "PredRNN++": ("adam_tensorflow", 1e-3, 8, 80_000),
         "MIM*": ("adam_root", 1e-3, 8, 80_000),
@@ -29,6 +30,7 @@ RECIPES = {
     "cms_lstm_table2": {
         "ST-ResNet": ("adam", 2e-4, 32, 80_000),
         "PhyDNet": ("adam", 1e-3, 16, 80_000),
+        "PDE-Driven": ("adam", 4e-5, 100, 107_800),
         "PredRNN": ("adam_tensorflow", 1e-3, 8, 80_000),
         "PredRNN++": ("adam_tensorflow", 1e-3, 8, 80_000),
         "MIM*": ("adam_root", 1e-3, 8, 80_000),
