@@ -44,7 +44,7 @@ def show(
     ] = "test",
 ) -> None:
     """Print a dataset's options and passport, and picture a few of its clips."""
-    from benchbench.cli.progress import watching
+    from benchbench.cli.progress import prepare
     from benchbench.data.passport import passport
     from benchbench.data.sheet import contact_sheet, write_png
     from benchbench.folder import data_folder
@@ -53,8 +53,7 @@ def show(
     say(f"{name}: {DATASETS.citation(name)}")
     options_of(entry, options)
     dataset = build_dataset(name, **options)  # here, because its faults are read beside the options
-    with watching(console()) as watch:
-        dataset.prepare(watch)
+    prepare([dataset], console())
     facts = passport(dataset, name=name, version=entry.version)
     facts["splits"] = {k: "endless" if v is None else v for k, v in facts["splits"].items()}
     section("\npassport", (f"{key}: {_fact(value)}" for key, value in facts.items()))
@@ -88,8 +87,8 @@ def verify(name: Dataset, option: KeyValues = None) -> None:
         raise typer.Exit(1)
 
 
-@app.command()
-def prepare(
+@app.command("prepare")
+def prepare_datasets(
     targets: Annotated[
         list[str],
         typer.Argument(
@@ -101,13 +100,11 @@ def prepare(
     option: KeyValues = None,
 ) -> None:
     """Download and check what datasets need, once; safe to repeat."""
-    from benchbench.cli.progress import watching
-    from benchbench.dataset import prepare as prepare_all
+    from benchbench.cli.progress import prepare
     from benchbench.folder import data_folder
 
     labelled = [pair for target in targets for pair in _datasets(target, option)]
-    with watching(console()) as watch:
-        prepare_all([dataset for _, dataset in labelled], watch)
+    prepare([dataset for _, dataset in labelled], console())
     for label, dataset in labelled:
         lengths = [(part, dataset.split(part).length) for part in SPLITS]
         counts = (f"{part} {'endless' if n is None else n}" for part, n in lengths)

@@ -53,14 +53,12 @@ def carry_out(selection: Selection, todo: Sequence[Job], how: How) -> None:
 
 def _execute(selection: Selection, todo: Sequence[Job], how: How) -> Counter[str]:
     """Runs or submits; how many ended in which way."""
-    from benchbench.cli.progress import Display, watching
-    from benchbench.dataset import prepare
+    from benchbench.cli.progress import Display, prepare
 
     plan = selection.plan
     display = Display(console(), len(todo))
     executor = choose_executor(plan, how, display.say)
-    with watching(console()) as watch:
-        prepare((row.dataset for row in plan.sources), watch)
+    prepare((row.dataset for row in plan.sources), console())
     statuses: Counter[str] = Counter()
     with display:
         for outcome in executor.run(todo, display.event):

@@ -9,7 +9,7 @@ import typer
 
 from benchbench.cli.execution import How, show_executor
 from benchbench.cli.options import Chosen, Overrides, Results, SuiteFile, Verbose, select
-from benchbench.cli.output import say, table
+from benchbench.cli.output import console, say, table
 
 if TYPE_CHECKING:
     from benchbench.cli.options import Selection
@@ -72,11 +72,11 @@ def _state(job: Job) -> str:
 
 
 def _measure(plan: Plan) -> None:
-    from benchbench.dataset import prepare
+    from benchbench.cli.progress import prepare
     from benchbench.run.job import Settings
     from benchbench.run.measure import configurations, measure
 
-    prepare(row.dataset for row in plan.sources)
+    prepare((row.dataset for row in plan.sources), console())
     numbers = ("s a step", "Validation s", "Test s", "Hours", "GB")
     rows, warnings, hours = [], [], 0.0
     for run in configurations(plan.runs):

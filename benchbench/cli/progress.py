@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from benchbench.training.events import Event, Note, Testing, Training
 
 if TYPE_CHECKING:
     from benchbench.data.download import Watch
+    from benchbench.dataset import Dataset
 
 WIDE = 110
 """Columns of a terminal that has room for bars beside the words."""
@@ -129,6 +130,14 @@ def watching(console: Console) -> Iterator[Watch]:
             bars.update(tasks[name], completed=done, total=total or None)
 
         yield watch
+
+
+def prepare(datasets: Iterable[Dataset], console: Console) -> None:
+    """Prepares datasets, and shows what is downloaded."""
+    from benchbench import dataset
+
+    with watching(console) as watch:
+        dataset.prepare(datasets, watch)
 
 
 def _tenths(console: Console) -> Watch:

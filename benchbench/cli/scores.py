@@ -165,8 +165,7 @@ def rescore(
 
     Adds files to each run's scores and changes none.
     """
-    from benchbench.cli.progress import Display, watching
-    from benchbench.dataset import prepare
+    from benchbench.cli.progress import Display, prepare
     from benchbench.executor import Outcome
     from benchbench.run.job import Job, Settings
     from benchbench.run.record import Store
@@ -178,8 +177,7 @@ def rescore(
     # standard error is often sent where JSON goes
     screen = console(stderr=True)
     screen.quiet = as_json and not screen.is_terminal
-    with watching(screen) as watch:
-        prepare((one.dataset for one in rescorings if one.missing), watch)
+    prepare((one.dataset for one in rescorings if one.missing), screen)
     rows = []
     with Display(screen, len(rescorings)) as display:
         for one in rescorings:

@@ -33,7 +33,6 @@ class Outcome:
 
     @property
     def run(self) -> Run:
-        """The run that was attempted."""
         return self.job.run
 
     @property

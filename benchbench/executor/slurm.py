@@ -10,7 +10,7 @@ from typing import Literal
 
 from benchbench.errors import SchemaError
 from benchbench.executor import Outcome, Status, Terms, Watch, squeue
-from benchbench.executor.squeue import Queued
+from benchbench.executor.squeue import Queued, split
 from benchbench.executor.standing import Standing, standings
 from benchbench.executor.state import last_report
 from benchbench.executor.submission import (
@@ -18,7 +18,6 @@ from benchbench.executor.submission import (
     Refused,
     Submitted,
     newest_submissions,
-    split,
     submit_group,
 )
 from benchbench.executor.work import is_cancelled, stopping

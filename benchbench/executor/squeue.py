@@ -8,8 +8,11 @@ import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from benchbench.errors import BenchError
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -73,17 +76,17 @@ def largest_array() -> int:
 
 def cancel(jobs: Sequence[str]) -> None:
     """Takes jobs from the queue, running or not."""
-    for start in range(0, len(jobs), MOST_IDS):
-        ask("scancel", *jobs[start : start + MOST_IDS])
+    for ids in split(jobs, MOST_IDS):
+        ask("scancel", *ids)
 
 
 def endings(jobs: Sequence[str]) -> dict[str, str]:
     """State and exit code of ended jobs where the cluster keeps accounts, else nothing."""
     texts = {}
-    for start in range(0, len(jobs), MOST_IDS):
-        ids = ",".join(jobs[start : start + MOST_IDS])
+    for ids in split(jobs, MOST_IDS):
+        columns = ("-o", "JobID,State,ExitCode")
         try:
-            answer = ask("sacct", "-n", "-P", "-X", "-j", ids, "-o", "JobID,State,ExitCode")
+            answer = ask("sacct", "-n", "-P", "-X", "-j", ",".join(ids), *columns)
         except Unreachable:
             return {}
         for line in answer.splitlines():
@@ -100,6 +103,11 @@ def preempted(job: str) -> bool | None:
         return None
     match = re.search(r"PreemptTime=(\S+)", answer)
     return match is not None and match[1] not in ("None", "N/A", "Unknown")
+
+
+def split(items: Sequence[T], size: int) -> list[list[T]]:
+    """The items in lists of at most `size`."""
+    return [list(items[start : start + size]) for start in range(0, len(items), size)]
 
 
 def ask(*command: str) -> str:

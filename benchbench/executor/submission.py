@@ -17,20 +17,17 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 from benchbench.atomic import write_text
 from benchbench.errors import BenchError
 from benchbench.executor import squeue
 from benchbench.executor.slurm_job import SlurmJob
-from benchbench.executor.squeue import Queued
+from benchbench.executor.squeue import Queued, split
 from benchbench.run.attempt import Attempt
 from benchbench.run.job import Job
 from benchbench.run.process import search_path
 from benchbench.run.provenance import digest
 from benchbench.suite.resources import Request
-
-T = TypeVar("T")
 
 FOLDER = "slurm"
 FILE = "submission.json"
@@ -234,8 +231,3 @@ def exports() -> list[str]:
     names = {**search_path(), "SRUN_CPUS_PER_TASK": "$SLURM_CPUS_PER_TASK"}
     lines = [f'export {name}="{value}"' for name, value in names.items()]
     return [*lines, 'export OMP_NUM_THREADS="$SLURM_CPUS_PER_TASK"']
-
-
-def split(items: Sequence[T], size: int) -> list[list[T]]:
-    """The items in lists of at most `size`."""
-    return [list(items[start : start + size]) for start in range(0, len(items), size)]

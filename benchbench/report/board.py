@@ -27,7 +27,6 @@ class Spread:
 
     @property
     def mean(self) -> float:
-        """Mean over the seeds."""
         return statistics.fmean(self.values)
 
     @property

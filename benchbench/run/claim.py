@@ -66,7 +66,6 @@ class Claim:
 
     @property
     def path(self) -> Path:
-        """The attempt's file."""
         return attempt_file(self.folder, self.number)
 
     def _take(self) -> int:

@@ -42,17 +42,14 @@ class Job:
 
     @property
     def key(self) -> str:
-        """The run's key."""
         return self.run.spec.key
 
     @property
     def folder(self) -> Path:
-        """The run's folder."""
         return self.store.folder(self.run.spec)
 
     @property
     def log(self) -> Path:
-        """The run's log."""
         return self.folder / "log.txt"
 
     @property

@@ -13,8 +13,8 @@ import pytest
 
 from benchbench.errors import SchemaError
 from benchbench.executor.slurm import Slurm, arrays
-from benchbench.executor.squeue import Queued, Unreachable, endings, preempted, queue
-from benchbench.executor.submission import Refused, newest_submissions, split, submissions
+from benchbench.executor.squeue import Queued, Unreachable, endings, preempted, queue, split
+from benchbench.executor.submission import Refused, newest_submissions, submissions
 from benchbench.executor.work import CANCELLED
 from benchbench.run.claim import Claim
 from benchbench.run.job import jobs
