@@ -40,9 +40,12 @@ def _numbers(size: Size, placed: Mapping[str, Tensor], channels: int | None) -> 
         return _number(size, names[0], placed, channels)
     layers: list[float | None] = []
     for name in names:
-        each = (name.replace("{layer}", str(layer)) for layer in itertools.count())
-        numbers = (_number(size, layer, placed, channels) for layer in each)
-        layers += itertools.takewhile(bool, numbers)
+        pattern = re.escape(name).replace(re.escape("{layer}"), r"(\d+)")
+        places = filter(None, (re.fullmatch(pattern, ours) for ours in placed))
+        for n, place in enumerate(sorted(places, key=lambda place: int(place[1]))):
+            if int(place[1]) > n and not size.gaps:
+                break
+            layers.append(_number(size, place[0], placed, channels))
     return layers or None
 
 
