@@ -29,6 +29,7 @@ RECIPES = {
     },
     "cms_lstm_table2": {
         "ST-ResNet": ("adam", 2e-4, 32, 80_000),
+        "FRNN": ("rmsprop_tensorflow", 1e-4, 12, 500_000),
         "PhyDNet": ("adam", 1e-3, 16, 80_000),
         "PDE-Driven": ("adam", 4e-5, 100, 107_800),
         "PredRNN": ("adam_tensorflow", 1e-3, 8, 80_000),
