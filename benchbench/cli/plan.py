@@ -49,11 +49,12 @@ def say_todo(selection: Selection) -> list[Job]:
 def show_plan(selection: Selection, how: How, *, verbose: bool) -> None:
     """Prints every run and its state, and what the executor would make of those to do."""
     todo = say_todo(selection)
+    keys = {job.key for job in todo}
     rows = []
     for job in selection.jobs:
         run = job.run
         steps = str(run.spec.train.iterations) if run.spec.train else "–"
-        state = _state(job) if job in todo else "done"
+        state = _state(job) if job.key in keys else "done"
         folder = [str(job.folder)] if verbose else []
         rows.append((run.model, run.dataset, str(run.spec.seed), steps, state, *folder))
     headings = ("Model", "Dataset", "Seed", "Steps", "State", *(["Folder"] if verbose else []))

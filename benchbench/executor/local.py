@@ -47,7 +47,7 @@ class Slot:
 
     def __str__(self) -> str:
         place = "CPU slot" if self.gpu is None else f"GPU {self.gpu}"
-        return f"{place}, {self.threads} threads"
+        return f"{place}, {self.threads} thread{'' if self.threads == 1 else 's'}"
 
     def environment(self) -> dict[str, str]:
         """Variables of the worker's process."""

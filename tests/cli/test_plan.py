@@ -9,6 +9,7 @@ import pytest
 
 from benchbench.errors import DataMissing
 from benchbench.predictor import Predictor
+from benchbench.suite.plan import Run
 
 from ..stand_ins import bench, tiny
 
@@ -88,3 +89,10 @@ def test_at_80_columns_nothing_is_cut_or_empty(
     if not more:
         assert max(map(len, told.splitlines())) <= 80
         assert told == whole
+
+
+def test_no_run_is_compared_with_every_other(
+    arguments: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Run, "__eq__", lambda *_: pytest.fail("a run was compared"))
+    assert "to run" in bench("plan", *arguments)

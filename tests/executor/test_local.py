@@ -56,6 +56,7 @@ def test_each_gpu_has_one_slot_and_shows_only_itself() -> None:
     assert environment["CUDA_VISIBLE_DEVICES"] == "GPU-8f2"
     assert environment["OMP_NUM_THREADS"] == "4"
     assert (named[0].device, Slot(None, 1).device) == ("cuda", "cpu")
+    assert [str(named[0]), str(Slot(None, 1))] == ["GPU 3, 4 threads", "CPU slot, 1 thread"]
 
 
 def test_a_worker_imports_this_benchbench_whatever_lies_in_its_folder(tmp_path: Path) -> None:
