@@ -55,10 +55,7 @@ def _python() -> Iterator[Check]:
 
     version = ".".join(map(str, sys.version_info[:3]))
     yield Check("ok", "python", f"{version}, torch {torch.__version__}, {sys.executable}")
-    try:
-        yield Check("ok", "submitit", importlib.metadata.version("submitit"))
-    except importlib.metadata.PackageNotFoundError:
-        yield Check("FAIL", "submitit", "not installed; pip install submitit")
+    yield Check("ok", "submitit", importlib.metadata.version("submitit"))
     with tempfile.TemporaryDirectory() as elsewhere:
         answer = subprocess.run(
             [sys.executable, "-c", "import benchbench; print(benchbench.__file__)"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -52,7 +52,7 @@ class Standing:
     def last_lines(self, lines: int) -> list[str]:
         """The end of the first log that says anything."""
         for path in self.logs:
-            if path.exists() and (end := list(tail(path, lines))):
+            if path.exists() and (end := tail(path, lines)):
                 return end
         return []
 
@@ -157,9 +157,9 @@ def cancel(rows: Sequence[Standing]) -> list[Standing]:
     return cancelled
 
 
-def tail(path: Path, lines: int) -> Iterator[str]:
+def tail(path: Path, lines: int) -> list[str]:
     """The last lines of a file that may be large."""
     with path.open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - 200 * max(lines, 5)))
         text = file.read().decode("utf-8", errors="replace")
-    yield from text.splitlines()[-lines:] if lines else ()
+    return text.splitlines()[-lines:] if lines else []
