@@ -3,8 +3,9 @@
 Source: Video-Pixel-Networks `model.py`, `layers.py`, `trainer.py`, `config.py` at 4f59fe2, not the
 authors', who released none.
 
-B batch, T frames, H height, W width of frames of one channel; c width. Pixels are whole numbers, 0
-to 255, inside.
+B batch, T frames, C channels, H height, W width; c width. Inside, pixels are whole numbers, 0 to
+255, and a frame is (1, H, W C): the channels of a pixel are one after the other, as pixels of a
+row, so that the source's masks order them too.
 """
 
 from __future__ import annotations
@@ -131,14 +132,19 @@ class VPN(Predictor):
     """Encodes each frame at its own size, remembers, decodes the next one pixel by pixel."""
 
     def __init__(
-        self, width: int, encoder: Sequence[Block], decoder: Sequence[Block], *, cost: str
+        self,
+        width: int,
+        encoder: Sequence[Block],
+        decoder: Sequence[Block],
+        channels: int,
+        cost: str,
     ) -> None:
         super().__init__()
         self.embed = nn.Conv2d(1, 2 * width, 1)
         self.encoder = nn.Sequential(*encoder)
         self.memory = Memory(2 * width)
         self.decoder = nn.ModuleList(decoder)
-        self.cost = cost
+        self.channels, self.cost = channels, cost
         uniform_(self, glorot)
 
     def begin(self, frame: Tensor) -> State:
@@ -184,7 +190,9 @@ class VPN(Predictor):
         for _ in range(horizon - 1):
             state = self.read(frames[-1], state)
             frames.append(self.choose(state.h))
-        return (torch.stack(frames, dim=1) / (LEVELS - 1)).to(context.dtype)
+        rows = torch.stack(frames, dim=1) / (LEVELS - 1)
+        pixels = rows.view(*rows.shape[:2], rows.shape[3], -1, self.channels)  # (B, T, H, W, C)
+        return pixels.permute(0, 1, 4, 2, 3).to(context.dtype)
 
     def losses(self, context: Tensor, target: Tensor, progress: Progress) -> dict[str, Tensor]:
         """The mean of minus the log-likelihood of the target's pixels; no other loss fits levels.
@@ -213,8 +221,9 @@ class VPN(Predictor):
 
     @staticmethod
     def levels(frames: Tensor) -> Tensor:
-        """Whole numbers 0 … 255, as floats."""
-        return (frames * (LEVELS - 1)).round().clamp(0, LEVELS - 1)
+        """Whole numbers 0 … 255, as floats, (B, T, 1, H, W C)."""
+        rows = frames.permute(0, 1, 3, 4, 2).flatten(3).unsqueeze(2)
+        return (rows * (LEVELS - 1)).round().clamp(0, LEVELS - 1)
 
 
 @register_model("vpn")
@@ -237,16 +246,11 @@ def vpn(
         most_passes: passes of the decoder, one a pixel, that a predicted frame may take; 4096 lets
             it predict 64x64 frames.
     """
-    if clip.channels != 1:
-        raise Unfit(
-            f"it predicts frames of one channel, not {clip.channels}: the source has no masks "
-            "among channels"
-        )
     if decoders < 3:
         raise Unfit("decoders must be at least 3, the first, a masked one and the last")
     if width < 2:
         raise Unfit("width must be at least 2: one channel of the units is the frame")
-    pixels = clip.height * clip.width
+    pixels = clip.channels * clip.height * clip.width
     cost = (
         f"{pixels:,} passes of the decoder a frame, one after another, "
         f"{pixels * clip.horizon:,} a clip"
@@ -262,4 +266,4 @@ def vpn(
     middle = [Block(width, 2 * width, masked=True, reads=n == 0) for n in range(decoders - 2)]
     last = Block(width, LEVELS, masked=True, adds=False)
     decoder = [Block(width, 2 * width), *middle, last]
-    return VPN(width, encoder, decoder, cost=cost)
+    return VPN(width, encoder, decoder, clip.channels, cost)

@@ -160,15 +160,22 @@ def test_it_says_how_many_passes_a_frame_takes_and_refuses_many() -> None:
 
 
 @pytest.mark.parametrize(
-    ("channels", "options", "message"),
-    [
-        (2, {}, "no masks among channels"),
-        (1, {"decoders": 2}, "at least 3"),
-        (1, {"width": 1}, "at least 2"),
-    ],
+    ("options", "message"), [({"decoders": 2}, "at least 3"), ({"width": 1}, "at least 2")]
 )
-def test_what_cannot_be_built_is_refused(
-    channels: int, options: dict[str, Any], message: str
-) -> None:
+def test_what_cannot_be_built_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(Unfit, match=message):
-        small(Clip(channels, 8, 8, 2, 2), **options)
+        small(Clip(1, 8, 8, 2, 2), **options)
+
+
+def test_the_channels_of_a_pixel_are_read_as_pixels_of_a_row() -> None:
+    frames = torch.rand(2, 3, 2, 4, 5)
+    rows = torch.stack([frames[:, :, 0], frames[:, :, 1]], dim=-1).reshape(2, 3, 1, 4, 10)
+    torch.manual_seed(5)
+    two = small(Clip(2, 4, 5, 2, 1)).eval()
+    torch.manual_seed(5)
+    one = small(Clip(1, 4, 10, 2, 1)).eval()
+    with torch.no_grad():
+        predicted, laid = two(frames[:, :2], 1), one(rows[:, :2], 1)
+    assert predicted.shape == (2, 1, 2, 4, 5)
+    for channel in range(2):
+        assert torch.equal(predicted[:, :, channel], laid[:, :, 0, :, channel::2])

@@ -29,6 +29,7 @@ RECIPES = {
     },
     "cms_lstm_table2": {
         "ST-ResNet": ("adam", 2e-4, 32, 80_000),
+        "VPN": ("rmsprop_tensorflow", 3e-4, 16, 200_000),
         "FRNN": ("rmsprop_tensorflow", 1e-4, 12, 500_000),
         "PhyDNet": ("adam", 1e-3, 16, 80_000),
         "PDE-Driven": ("adam", 4e-5, 100, 107_800),
@@ -78,6 +79,15 @@ def test_the_smoke_suite_has_every_model() -> None:
     models = [entry if isinstance(entry, str) else entry["name"] for entry in suite["models"]]
     assert set(models) == set(MODELS.files())
     assert suite["train"]["steps"] == 20
+
+
+def test_the_cost_of_predicting_with_vpn_is_told() -> None:
+    (cost,) = plan(SUITES / "cms_lstm_table2.yaml").costs
+    assert "VPN on taxibj: 2,048 passes of the decoder a frame" in cost
+
+
+def test_the_tables_have_as_many_rows_as_the_papers() -> None:
+    assert [len(rows) for rows in RECIPES.values()] == [12, 10, 13]
 
 
 def test_the_others_train_on_a_file_of_clips_in_the_first_table() -> None:
