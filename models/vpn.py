@@ -207,9 +207,10 @@ class VPN(Predictor):
                 state = self.read(frame, state)
         logits, _state = self.follow(levels[:, context.shape[1] - 1 :], state)
         truth = levels[:, context.shape[1] :, 0].long()
-        # float64 stays; autocast's half precision is too coarse for 256 levels
-        logits = logits.to(target.dtype).transpose(1, 2)
-        return {"nll": functional.cross_entropy(logits, truth)}
+        # float64 stays; autocast's half precision is too coarse for 256 levels. As a list of
+        # pixels: torch sums those of maps in no fixed order on a GPU
+        pixels = logits.to(target.dtype).movedim(2, -1).flatten(0, -2)
+        return {"nll": functional.cross_entropy(pixels, truth.flatten())}
 
     def follow(self, levels: Tensor, state: State) -> tuple[Tensor, State]:
         """(B, T - 1, 256, H, W), of frames 1 … T - 1 given those before, and the last state."""
