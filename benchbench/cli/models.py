@@ -51,7 +51,7 @@ def show(name: Model) -> None:
     _counts(certificate)
     sources = certificate.sources.items()
     for title, lines in (
-        ("Parameters that no gradient changes, by default", _dead_parameters(name)),
+        ("Parameters that no gradient changes", _dead_parameters(name, certificate)),
         ("Known bugs of the original", certificate.bugs),
         ("Departures", certificate.departures),
         ("Deliberately not followed", certificate.not_followed),
@@ -98,14 +98,17 @@ def _recipe(recipe: Recipe) -> str:
     return f"{recipe.what}: {written(recipe.train)}{unsaid}"
 
 
-def _dead_parameters(name: str) -> list[str]:
-    """Names of those parameters, layers taken together, with the reason."""
+def _dead_parameters(name: str, certificate: Certificate) -> list[str]:
+    """Names of those of the first size counted, layers taken together, with the reason."""
     import torch
 
     from benchbench.clip import Clip
     from benchbench.registry import build_model
+    from benchbench.weights.certificate import Count
 
+    size = certificate.counts[0] if certificate.counts else Count(what="default", parameters=0)
     with torch.device("meta"):
-        dead: Mapping[str, str] = build_model(name, Clip(1, 64, 64, 10, 10)).dead_parameters()
+        predictor = build_model(name, Clip(*size.frames, size.context, 10), **size.options)
+    dead: Mapping[str, str] = predictor.dead_parameters()
     reasons = {re.sub(r"\d+", "*", parameter): why for parameter, why in dead.items()}
     return [f"{parameter}: {why}" for parameter, why in reasons.items()]

@@ -38,15 +38,16 @@ def _numbers(size: Size, placed: Mapping[str, Tensor], channels: int | None) -> 
     names = (size.tensor,) if isinstance(size.tensor, str) else size.tensor
     if "{layer}" not in names[0]:
         return _number(size, names[0], placed, channels)
-    layers: list[float | None] = []
+    numbers: list[float | None] = []
     for name in names:
-        pattern = re.escape(name).replace(re.escape("{layer}"), r"(\d+)")
+        pattern = re.escape(name.replace("{n}", "0")).replace(re.escape("{layer}"), r"(\d+)")
         places = filter(None, (re.fullmatch(pattern, ours) for ours in placed))
-        for n, place in enumerate(sorted(places, key=lambda place: int(place[1]))):
-            if int(place[1]) > n and not size.gaps:
+        for n, layer in enumerate(sorted(int(place[1]) for place in places)):
+            if layer > n and not size.gaps:
                 break
-            layers.append(_number(size, place[0], placed, channels))
-    return layers or None
+            one = name.replace("{layer}", str(layer))
+            numbers.append(_number(size, one, placed, channels))
+    return numbers or None
 
 
 def _number(
