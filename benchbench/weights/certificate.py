@@ -79,6 +79,8 @@ class Size(Part):
     """The axis holds the pixels of a patch of all channels, and the option is the patch's side."""
     over: Size | None = None
     """What the length is divided by."""
+    less: Size | None = None
+    """What the axis holds beside the option."""
     gaps: bool = False
     """Layers are not numbered one after the other, there are others between them."""
 

@@ -61,6 +61,8 @@ def _number(
     if name not in placed:
         return None
     length = placed[name].shape[size.axis] // size.parts
+    if size.less is not None:
+        length -= _numbers(size.less, placed, channels)
     if size.over is not None:
         ratio = length / _numbers(size.over, placed, channels)
         return int(ratio) if ratio.is_integer() else ratio

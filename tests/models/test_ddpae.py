@@ -15,16 +15,18 @@ from benchbench.models.ddpae import DDPAE, Scene, inverted, warped
 from benchbench.predictor import Progress
 from benchbench.registry import build_model
 from benchbench.weights.files import import_reference
+from benchbench.weights.sizes import sizes_of
 
 from .goldens import Golden, goldens
 
-OPTIONS = {
-    "components": "comp",
+SIZES = {
     "image": "ild",
     "content": "cld",
     "hidden": "hid",
     "width": "ngf",
 }
+
+SMALL = {"hidden": 8, "image": 5, "content": 3, "width": 2}
 
 
 def clip(golden: Golden) -> Clip:
@@ -35,14 +37,20 @@ def clip(golden: Golden) -> Clip:
 
 def build(golden: Golden) -> DDPAE:
     config = golden.config
-    predictor, _ = golden.build(
-        clip(golden),
-        **{option: config[name] for option, name in OPTIONS.items()},
-        scale=float(config["scale"]),
-        independent=bool(config["indep"]),
-    )
+    sizes = {option: config[name] for option, name in SIZES.items()}
+    predictor, _ = golden.build(clip(golden), **sizes, **unseen(golden))
     assert isinstance(predictor, DDPAE)
     return predictor
+
+
+def unseen(golden: Golden) -> dict[str, Any]:
+    """The options that an import must be given."""
+    config = golden.config
+    return {
+        "components": config["comp"],
+        "scale": float(config["scale"]),
+        "independent": bool(config["indep"]),
+    }
 
 
 def scene(golden: Golden) -> Scene:
@@ -87,12 +95,11 @@ def test_a_checkpoint_is_imported_at_the_sizes_that_its_tensors_show(
     golden: Golden, tmp_path: Path
 ) -> None:
     config = golden.config
-    asked = {"components": config["comp"]}
-    imported = golden.imported(tmp_path, clip(golden), **asked)
+    imported = golden.imported(tmp_path, clip(golden), **unseen(golden))
     for name, tensor in build(golden).state_dict().items():
         assert torch.equal(imported.state_dict[name].to(tensor), tensor), name
-    assert {name: imported.options[name] for name in OPTIONS} == {
-        option: config[name] for option, name in OPTIONS.items()
+    assert {name: imported.options[name] for name in SIZES} == {
+        option: config[name] for option, name in SIZES.items()
     }
     with pytest.raises(SchemaError, match="do not show components"):
         golden.imported(tmp_path, clip(golden))
@@ -106,7 +113,7 @@ def test_a_checkpoint_of_torch_0_3_counts_no_batches(golden: Golden, tmp_path: P
         if not name.endswith("num_batches_tracked")
     }
     torch.save(state, tmp_path / "old.pt")
-    options = {"components": golden.config["comp"]}
+    options = unseen(golden)
     old, _ = import_reference("ddpae", "ddpae", tmp_path / "old.pt", clip(golden), options)
     assert (
         old.state_dict.keys()
@@ -114,12 +121,18 @@ def test_a_checkpoint_of_torch_0_3_counts_no_batches(golden: Golden, tmp_path: P
     )
 
 
-def small(**options: Any) -> DDPAE:
+def small(side: int = 16, **options: Any) -> DDPAE:
     torch.manual_seed(0)
-    sizes = {"hidden": 8, "image": 5, "content": 3, "width": 2}
-    predictor = build_model("ddpae", Clip(1, 16, 16, 2, 3), **{**sizes, **options})
+    predictor = build_model("ddpae", Clip(1, side, side, 2, 3), **{**SMALL, **options})
     assert isinstance(predictor, DDPAE)
     return predictor.double()
+
+
+@pytest.mark.parametrize("side", [16, 32, 64])
+@pytest.mark.parametrize("independent", [False, True])
+def test_tensors_show_the_sizes_whatever_the_frames(side: int, independent: bool) -> None:
+    predictor = small(side, independent=independent)
+    assert sizes_of("ddpae", predictor.state_dict()) == SMALL
 
 
 def terms(predictor: DDPAE, seed: int) -> dict[str, float]:
