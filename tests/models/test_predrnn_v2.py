@@ -103,17 +103,20 @@ def recorded_draws(golden: Golden, step: int) -> np.random.RandomState:
     return np.random.RandomState(int(seed[1]) + step)
 
 
-@goldens("out/rss_mask_", model="predrnn_v2")
+@goldens("out/rss_mask_", "out/ss_mask_", model="predrnn_v2")
 def test_reverse_sampling_draws_the_recorded_masks(golden: Golden) -> None:
     sampling = Sampling("reverse", until=50_000, alpha=5_000.0)
     for step in golden["in/iterations"].tolist():
         recorded = golden[f"out/rss_mask_{step}"].numpy()
         draws = recorded_draws(golden, step)
-        halves = [
-            draws.random_sample((len(recorded), recorded.shape[1] // 2)) < chance
-            for chance in sampling.probabilities(step)
+        after = golden[f"out/ss_mask_{step}"].shape[1]
+        parts = [
+            draws.random_sample((len(recorded), inputs)) < chance
+            for inputs, chance in zip(
+                (recorded.shape[1] - after, after), sampling.probabilities(step), strict=True
+            )
         ]
-        assert (np.concatenate(halves, axis=1) == recorded).all(), step
+        assert (np.concatenate(parts, axis=1) == recorded).all(), step
 
 
 @goldens("out/ss_mask_", model="predrnn_v2")
