@@ -60,11 +60,13 @@ def _number(
     assert size.axis is not None
     if name not in placed:
         return None
-    length = placed[name].shape[size.axis] // size.parts
-    if size.less is not None:
-        length -= _numbers(size.less, placed, channels)
+    beside = _numbers(size.less, placed, channels) if size.less else 0
+    unit = _numbers(size.over, placed, channels) if size.over else 1
+    if beside is None or unit is None:
+        return None
+    length: int = placed[name].shape[size.axis] // size.parts - beside
     if size.over is not None:
-        ratio = length / _numbers(size.over, placed, channels)
+        ratio = length / unit
         return int(ratio) if ratio.is_integer() else ratio
     if not size.pixels:
         return length

@@ -119,6 +119,20 @@ def test_the_release_of_predrnn_pp_is_told_from_its_tensors() -> None:
         load_reference(new, "predrnn-pp", state)
 
 
+@pytest.mark.parametrize(
+    ("model", "option", "tensor"),
+    [
+        ("ddpae", "image", "pose_model.encode.weight_hh_l0"),
+        ("simvp", "groups", "translator.encoder.0.branches.0.conv.weight"),
+    ],
+)
+def test_a_file_that_is_not_whole_shows_fewer_sizes(model: str, option: str, tensor: str) -> None:
+    state = build_model(model, Clip(1, 16, 16, 2, 2), **certificate(model).tiny).state_dict()
+    assert option in sizes_of(model, state)
+    del state[tensor]
+    assert option not in sizes_of(model, state)
+
+
 def test_tensors_that_the_source_never_uses_are_declared_dead_by_name() -> None:
     options = options_for("convlstm", "openstl")
     predictor = build_model("convlstm", CLIP, hidden=[3], kernel=3, patch=2, norm=False, **options)
