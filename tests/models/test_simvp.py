@@ -36,6 +36,7 @@ RENAMED = {
     "N_T": "translator_depth",
     "spatio_kernel_enc": "encoder_kernel",
     "spatio_kernel_dec": "decoder_kernel",
+    "incep_ker": "translator_kernels",
     "mlp_ratio": "mlp_ratio",
     "drop_path": "drop_path",
     "groups": "groups",

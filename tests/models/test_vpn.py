@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from benchbench.clip import Clip
@@ -113,6 +113,21 @@ def test_logits_of_a_pixel_see_only_those_before_it() -> None:
     assert not changed[3, :3].any()
     assert changed[3, 3]
     assert changed[4, :].any()
+
+
+def test_only_blocks_before_the_memory_are_spread_by_the_sources_rates() -> None:
+    spread, plain = small(encoders=6, dilated=True), small(encoders=6)
+
+    def rates(block: nn.Module) -> set[tuple[int, ...]]:
+        convs = [module for module in block.modules() if isinstance(module, nn.Conv2d)]
+        return {conv.dilation for conv in convs if conv.kernel_size == (3, 3)}
+
+    assert [rates(block) for block in spread.encoder] == [{(n, n)} for n in (1, 2, 4, 8, 1, 2)]
+    for blocks in (spread.decoder, plain.encoder):
+        assert all(rates(block) == {(1, 1)} for block in blocks)
+    with torch.no_grad():
+        frame = torch.rand(1, 1, 8, 8)
+        assert spread.read(frame, spread.begin(frame)).h.shape == (1, 6, 8, 8)
 
 
 def test_a_frame_is_chosen_as_the_whole_decoder_would() -> None:
