@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 ASK_SECONDS = 60.0
 MOST_IDS = 500
 """Job ids that are put on one command line."""
+UNENDED = ("PENDING", "RUNNING", "REQUEUED", "RESIZING", "SUSPENDED")
+"""States of jobs that sacct has not closed."""
 
 
 class Unreachable(BenchError):
@@ -81,7 +83,10 @@ def cancel(jobs: Sequence[str]) -> None:
 
 
 def endings(jobs: Sequence[str]) -> dict[str, str]:
-    """State and exit code of ended jobs where the cluster keeps accounts, else nothing."""
+    """State and exit code of ended jobs where the cluster keeps accounts, else nothing.
+
+    Accounts lag behind the queue: of a job that they have not closed they say nothing yet.
+    """
     texts = {}
     for ids in split(jobs, MOST_IDS):
         columns = ("-o", "JobID,State,ExitCode")
@@ -91,6 +96,8 @@ def endings(jobs: Sequence[str]) -> dict[str, str]:
             return {}
         for line in answer.splitlines():
             job, state, code = line.split("|")
+            if state in UNENDED:
+                continue
             texts[job] = state if code in ("0:0", "") else f"{state}, exit code {code}"
     return texts
 

@@ -226,8 +226,12 @@ def test_accounts_are_used_where_there_are_some(
 ) -> None:
     assert endings(["7"]) == {}
     monkeypatch.setenv("ACCOUNTS", "yes")
-    (fake / "accounts").write_text("7|OUT_OF_MEMORY|0:125\n8|COMPLETED|0:0\n")
-    assert endings(["7", "8"]) == {"7": "OUT_OF_MEMORY, exit code 0:125", "8": "COMPLETED"}
+    lines = ["7|OUT_OF_MEMORY|0:125", "8|COMPLETED|0:0", "9|RUNNING|0:0", "10|PENDING|0:0"]
+    (fake / "accounts").write_text("\n".join(lines))
+    assert endings(["7", "8", "9", "10"]) == {
+        "7": "OUT_OF_MEMORY, exit code 0:125",
+        "8": "COMPLETED",
+    }
 
 
 @pytest.mark.parametrize(("time", "answer"), [("None", False), ("2026-11-22T15:50:25", True)])
