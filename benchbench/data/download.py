@@ -17,6 +17,7 @@ from filelock import FileLock
 
 from benchbench.data.archive import extract
 from benchbench.data.checksums import digests, mismatch, verify
+from benchbench.data.opening import open_file
 from benchbench.errors import DataMissing
 
 if TYPE_CHECKING:
@@ -64,13 +65,15 @@ class DataFile:
             self.inspect(self.path)
 
     def require(self) -> None:
-        """Asks that the file be there.
+        """Asks that the file be there and be one: no folder, pipe or device.
 
         Raises:
             DataMissing: it is not; the message says how to get it.
         """
-        if not self.path.exists():
-            raise self.missing("no such file")
+        try:
+            open_file(self.path).close()
+        except DataMissing as error:
+            raise self.missing(str(error).removeprefix(f"{self.path}: ")) from None
 
     def prepare(self, watch: Watch = lambda *_: None) -> None:
         """Downloads it if it is absent; then looks at its form and its checksum.
@@ -121,8 +124,14 @@ def _try_mirrors(file: DataFile, watch: Watch) -> None:
             _transfer(file, url, part, watch)
             _accept(file, part)
         except DataMissing as error:
-            answers += f"\n  {url}: {error}"
+            answers += f"\n  {url}: {str(error).removeprefix(f'{part}: ')}"
         else:
+            if not file.recognised:
+                log.warning(
+                    "%s: no checksum of it was published; it is trusted as it came from %s, and "
+                    "held to its own checksum from now on",
+                    *(file.path, url),
+                )
             return
     raise file.missing("could not be downloaded", answers)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import os
 import subprocess
 import sys
 import tarfile
@@ -354,3 +355,23 @@ def test_a_file_without_published_checksum_is_held_to_the_first_one_seen(data: P
         file.prepare()
     file.path.write_bytes(BODY)
     assert verify(file.path, None).sha256 == first
+
+
+def test_a_download_without_a_published_checksum_says_so(
+    place: Place, data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    place.files["/a"] = BODY
+    a_file(data, f"{place.url}/a", digest=DIGEST).prepare()
+    assert not caplog.messages
+    (data / "set/a.bin").unlink()
+    a_file(data, f"{place.url}/a", digest=None).prepare()
+    assert f"no checksum of it was published; it is trusted as it came from {place.url}" in (
+        caplog.text
+    )
+
+
+def test_what_is_no_regular_file_is_told_and_never_opened(data: Path) -> None:
+    (data / "set").mkdir(parents=True)
+    os.mkfifo(data / "set/a.bin")
+    with pytest.raises(DataMissing, match=r"a\.bin: a pipe; expected a regular file; put it there"):
+        a_file(data, advice="put it there").prepare()
