@@ -27,11 +27,13 @@ from benchbench.run.attempt import Attempt, attempts, file_clock, latest
 from benchbench.run.job import jobs
 from benchbench.run.process import search_path
 from benchbench.run.record import Store
-from benchbench.suite.plan import Plan
+from benchbench.suite.plan import Plan, plan
+
+from ..stand_ins import tiny
 
 SEED = 6
-FAULTS = 20
-SECONDS = 75.0
+FAULTS = 12
+SECONDS = 45.0
 """Of chaos at most; what is left then ends in peace."""
 FRONT_ENDS = 2
 
@@ -124,22 +126,24 @@ class Chaos:
 
 @pytest.mark.slow
 def test_every_run_ends_once_and_with_the_same_bits(
-    make_plan: Callable[..., Plan], tmp_path: Path
+    write_suite: Callable[..., Path], tmp_path: Path
 ) -> None:
-    train = {"steps": 400, "batch": 2, "validate_every": 100}
+    train = {"steps": 300, "batch": 2, "validate_every": 100}
     shares = {"slots": 1, "threads": 1}
-    plan = make_plan(seeds=list(range(5)), train=train, checkpoint_every=20, local=shares)
+    models = [{"name": "convlstm", "options": {"hidden": [4, 4]}}]
+    changes = {"models": models, "seeds": list(range(5)), "train": train, "local": shares}
+    five = plan(write_suite(tiny(**changes, checkpoint_every=20)))
     calm, store = Store(tmp_path / "calm"), Store(tmp_path / "chaos")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    list(Inline().run(jobs(plan, calm), lambda *_: None))
+    list(Inline().run(jobs(five, calm), lambda *_: None))
     torch.set_num_threads(threads)
     store.root.mkdir()
-    chaos = Chaos(plan, store)
+    chaos = Chaos(five, store)
     chaos.rage()
 
     tried = 0
-    for run in plan.runs:
+    for run in five.runs:
         mine, theirs = store.folder(run.spec), calm.folder(run.spec)
         history = attempts(mine)
         tried += len(history)
@@ -154,9 +158,9 @@ def test_every_run_ends_once_and_with_the_same_bits(
     kinds = ", ".join(f"{count} {kind}" for kind, count in chaos.faults.most_common())
     print(
         f"\nchaos: {sum(chaos.faults.values())} faults ({kinds}); {tried} attempts; "
-        f"{len(plan.runs)} of {len(plan.runs)} runs survived, all bit-identical"
+        f"{len(five.runs)} of {len(five.runs)} runs survived, all bit-identical"
     )
-    assert sum(chaos.faults.values()) >= 8
+    assert sum(chaos.faults.values()) >= 6
 
 
 def kill(attempt: Attempt) -> None:
