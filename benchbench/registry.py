@@ -123,7 +123,7 @@ class Registry(Generic[F]):
             SchemaError: two modules offer it, or its module cannot be imported or lacks it.
         """
         if name not in self.entries:
-            module = self._module(name)
+            module = self.module(name)
             try:
                 importlib.import_module(module)
             except BenchError:
@@ -145,7 +145,7 @@ class Registry(Generic[F]):
             UnknownName: there is no such name.
             SchemaError: two modules offer it.
         """
-        origin = self.entries[name].file if name in self.entries else _origin(self._module(name))
+        origin = self.entries[name].file if name in self.entries else _origin(self.module(name))
         return Path(origin) if origin and Path(origin).is_file() else None
 
     def citation(self, name: str) -> str:
@@ -162,12 +162,14 @@ class Registry(Generic[F]):
             raise SchemaError(f"{self.noun} '{name}' cannot be read; {located(error)}") from error
         return (text or "").partition("\n")[0]
 
-    def _module(self, name: str) -> str:
-        """The one module that offers `name`."""
+    def module(self, name: str) -> str:
+        """The one module that offers `name`; raises as `path`."""
         points = entry_points(self.package)
         modules = sorted({point.module for point in points if point.name == name})
         if name in self.files():
             modules.insert(0, self.modules.get(name, f"{self.package}.{name}"))
+        if not modules and name in self.entries:
+            return self.entries[name].build.__module__
         if not modules:
             raise UnknownName(f"no {self.noun} '{name}'{nearest(name, self.names())}")
         if len(modules) > 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import typer
@@ -61,7 +61,8 @@ def _execute(selection: Selection, todo: Sequence[Job], how: How) -> Counter[str
     prepare((row.dataset for row in plan.sources), console())
     statuses: Counter[str] = Counter()
     with display:
-        for outcome in executor.run(todo, display.event):
+        jobs = [replace(job, any_code=how.any_code) for job in todo]
+        for outcome in executor.run(jobs, display.event):
             display.outcome(outcome)
             statuses[outcome.status] += 1
     return statuses
@@ -101,7 +102,7 @@ def choose_executor(plan: Plan, how: How, say: Callable[[str], None]) -> Executo
     if how.wait and not waits:
         raise SchemaError(f"--wait: '{name}' waits for its runs anyway; leave it out")
     options = {"wait": True} if how.wait else {}
-    return build_executor(plan, Terms(how.any_code, say), name, **options)
+    return build_executor(plan, Terms(say), name, **options)
 
 
 def show_executor(plan: Plan, todo: Sequence[Job], how: How) -> None:

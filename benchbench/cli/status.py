@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from benchbench.executor.standing import Standing
+
+RETRIED = ("failed", "cancelled")
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -101,11 +104,21 @@ def retry(
     executor: Chosen = None,
     wait: Wait = False,
     allow_code_change: AnyCode = False,
+    stale: Annotated[
+        bool,
+        typer.Option(
+            "--stale",
+            help="Make again what was made under other code; it is moved to RESULTS/superseded.",
+        ),
+    ] = False,
 ) -> None:
-    """Run again what failed or was cancelled, from its last checkpoint."""
+    """Run again what failed or was cancelled, from its last checkpoint.
+
+    With --stale: run again from the start what other code than today's has made.
+    """
     selection = select(suite, overrides, results)
-    standings = _chosen(selection, run)
-    todo = [each.job for each in standings if each.state in ("failed", "cancelled")]
+    jobs = [each.job for each in _chosen(selection, run) if stale or each.state in RETRIED]
+    todo = [replace(job, anew=True) for job in jobs if job.stale] if stale else jobs
     say(f"{selection.plan.suite.name}: {len(todo)} to retry")
     if todo:
         carry_out(selection, todo, How(executor, wait, allow_code_change))

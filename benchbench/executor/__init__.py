@@ -45,8 +45,6 @@ class Outcome:
 class Terms:
     """What the command line says of the execution, whatever the executor."""
 
-    any_code: bool = False
-    """Whether the code may change while runs wait."""
     say: Callable[[str], None] = lambda _: None
     """Told in words what is neither an event nor an outcome of one run."""
 

@@ -11,7 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ from benchbench.executor.work import stopping
 from benchbench.registry import register_executor
 from benchbench.run.job import Job
 from benchbench.run.process import search_path
-from benchbench.run.provenance import digest
 from benchbench.suite.plan import Plan, Run
 from benchbench.suite.resources import Shares
 
@@ -136,9 +135,9 @@ class _Seat:
 
 
 @register_executor("local")
-def local(plan: Plan, terms: Terms) -> Local:
+def local(plan: Plan, terms: Terms) -> Local:  # noqa: ARG001
     """The queue over the devices that the suite's `local` section shares out."""
-    return Local(plan.suite.local, any_code=terms.any_code)
+    return Local(plan.suite.local)
 
 
 class Local:
@@ -146,12 +145,10 @@ class Local:
 
     Args:
         shares: how the machine is shared out.
-        any_code: whether a change of the code while runs wait is allowed.
     """
 
-    def __init__(self, shares: Shares, *, any_code: bool = False) -> None:
+    def __init__(self, shares: Shares) -> None:
         self.slots = slots(shares)
-        self.code = None if any_code else digest()
 
     def describe(self, todo: Sequence[Run]) -> list[str]:  # noqa: ARG002
         """A line for each slot."""
@@ -159,7 +156,7 @@ class Local:
 
     def run(self, jobs: Sequence[Job], watch: Watch) -> Iterator[Outcome]:
         """Outcomes as they come; after an interruption the remaining runs are left."""
-        turns = Turns([replace(job.resolved(), code=self.code) for job in jobs], watch)
+        turns = Turns([job.resolved() for job in jobs], watch)
         seats = [_Seat(slot) for slot in self.slots]
         deaths: Counter[str] = Counter()
         told_to_stop = False

@@ -44,7 +44,7 @@ def slurm(plan: Plan, terms: Terms, *, wait: bool = False) -> Slurm:
     Args:
         wait: whether to stay until all runs have ended.
     """
-    return Slurm(plan.suite.name, wait=wait, any_code=terms.any_code, say=terms.say)
+    return Slurm(plan.suite.name, wait=wait, say=terms.say)
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,11 @@ class Slurm:
     Args:
         suite: the suite's name, which the jobs carry.
         wait: whether to stay until all have ended.
-        any_code: whether jobs may start with other code than that of the submission.
         say: told in words what was submitted.
     """
 
     suite: str
     wait: bool = False
-    any_code: bool = False
     say: Callable[[str], None] = lambda _: None
 
     def describe(self, todo: Sequence[Run]) -> list[str]:
@@ -124,7 +122,7 @@ class Slurm:
         for request, runs in groups([job.run for job in fresh]):
             group = [by_key[run.spec.key] for run in runs]
             try:
-                for array in submit_group(self.suite, request, group, any_code=self.any_code):
+                for array in submit_group(self.suite, request, group):
                     self.say(describe(array.number, len(array.keys), request))
                     queued.update(array.jobs)
             except Refused as error:

@@ -26,7 +26,6 @@ from benchbench.executor.squeue import Queued, split
 from benchbench.run.attempt import Attempt
 from benchbench.run.job import Job
 from benchbench.run.process import search_path
-from benchbench.run.provenance import digest
 from benchbench.suite.resources import Request
 
 FOLDER = "slurm"
@@ -49,7 +48,6 @@ class Submission:
     keys: tuple[str, ...]
     """Keys of the runs, in the order of the array."""
     resources: str
-    code: str
     submitted: float
     """When, in seconds since the epoch."""
     number: str | None = None
@@ -149,9 +147,7 @@ def newest_submissions(root: Path, queue: Mapping[str, Queued] | None) -> dict[s
     return newest
 
 
-def submit_group(
-    suite: str, request: Request, jobs: Sequence[Job], *, any_code: bool
-) -> Iterator[Submission]:
+def submit_group(suite: str, request: Request, jobs: Sequence[Job]) -> Iterator[Submission]:
     """Submits runs with the same request, in arrays as large as sbatch takes them.
 
     Raises:
@@ -161,28 +157,24 @@ def submit_group(
     while chunks:
         chunk = chunks.pop(0)
         try:
-            yield submit(suite, request, chunk, any_code=any_code)
+            yield submit(suite, request, chunk)
         except Refused as error:
             if len(chunk) == 1 or not any(word in str(error) for word in LIMITS):
                 raise
             chunks[:0] = split(chunk, (len(chunk) + 1) // 2)
 
 
-def submit(suite: str, request: Request, jobs: Sequence[Job], *, any_code: bool) -> Submission:
+def submit(suite: str, request: Request, jobs: Sequence[Job]) -> Submission:
     """Submits one array, or one job alone.
 
     Raises:
         Refused: sbatch does not take it.
     """
-    root, code = jobs[0].store.root, digest()
+    root = jobs[0].store.root
     name, keys = f"bench-{suite}-{uuid.uuid4().hex[:8]}", tuple(job.key for job in jobs)
-    submission = Submission(name, keys, str(request), code, time.time())
+    submission = Submission(name, keys, str(request), time.time())
     submission.write(root)
-    code_of_jobs = None if any_code else code
-    calls = [
-        SlurmJob(replace(job, code=code_of_jobs), request.seconds, request.signal_delay_s)
-        for job in jobs
-    ]
+    calls = [SlurmJob(job, request.seconds, request.signal_delay_s) for job in jobs]
     try:
         number = _sbatch(submission.name, submission.folder(root), request, calls)
     except Refused:

@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
@@ -18,7 +19,8 @@ from benchbench.executor import Outcome
 from benchbench.executor.state import StateFile
 from benchbench.run.claim import Claim, Held
 from benchbench.run.job import Job
-from benchbench.run.provenance import about, digest
+from benchbench.run.provenance import about
+from benchbench.suite.code import Code, code_of
 from benchbench.training.events import Event, Interrupted, Note, Watch
 
 log = logging.getLogger("benchbench")
@@ -40,7 +42,9 @@ def work(job: Job, *, device: str, watch: Watch, stop: Callable[[], bool]) -> Ou
         job.folder.mkdir(parents=True, exist_ok=True)
         if job.done:
             return Outcome(job, "done")
-        claim = Claim(job.folder, about(device))
+        job.set_aside()
+        now = code_of(job.run.spec)
+        claim = Claim(job.folder, about(device, now))
         (job.folder / CANCELLED).unlink(missing_ok=True)
     except Held as error:
         return Outcome(job, "held", str(error))
@@ -48,7 +52,7 @@ def work(job: Job, *, device: str, watch: Watch, stop: Callable[[], bool]) -> Ou
         return Outcome(job, "failed", explain(error))
     outcome = Outcome(job, "killed")
     try:
-        outcome = _attempt(job, claim, device, watch, stop)
+        outcome = _attempt(job, now, claim, device, watch, stop)
     except OSError as error:  # no room for as much as a log
         outcome = Outcome(job, "failed", explain(error))
     finally:
@@ -57,7 +61,7 @@ def work(job: Job, *, device: str, watch: Watch, stop: Callable[[], bool]) -> Ou
 
 
 def _attempt(
-    job: Job, claim: Claim, device: str, watch: Watch, stop: Callable[[], bool]
+    job: Job, now: Code, claim: Claim, device: str, watch: Watch, stop: Callable[[], bool]
 ) -> Outcome:
     """The run itself, once the folder is ours."""
     import torch
@@ -80,8 +84,8 @@ def _attempt(
         log.info("run %s on %s, attempt %d, process %d", name, device, number, os.getpid())
         try:
             tell(Note("start"))
-            _check_code(job)
-            execute(job, torch.device(device), tell, stopped)
+            _check_code(job, now)
+            execute(replace(job, code=now), torch.device(device), tell, stopped)
             log.info("done")
         except Interrupted as error:
             status, message = "interrupted", str(error)
@@ -100,12 +104,12 @@ def is_cancelled(job: Job) -> bool:
     return (job.folder / CANCELLED).exists()
 
 
-def _check_code(job: Job) -> None:
+def _check_code(job: Job, now: Code) -> None:
     """Raises RunFailed where the code is not what it was when the run was submitted."""
-    now = digest()
-    if job.code not in (None, now):
+    if job.code not in (None, now) and not job.any_code:
+        parts = ", ".join(job.code.differences(now))
         raise RunFailed(
-            f"the code has changed since the run was submitted ({job.code} then, {now} now); "
+            f"the code has changed since the run was submitted ({parts}); "
             "submit it again, or with --allow-code-change if the change cannot matter"
         )
 

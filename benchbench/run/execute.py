@@ -14,11 +14,12 @@ from benchbench.data.passport import passport
 from benchbench.errors import RunFailed
 from benchbench.run.job import Job
 from benchbench.run.load import PREDICTIONS, load_predictions
-from benchbench.run.provenance import provenance
+from benchbench.run.provenance import enter, provenance
 from benchbench.run.record import Record
 from benchbench.run.subject import Subject, build
 from benchbench.scoring.evaluate import evaluate
 from benchbench.scoring.stream import Stream, keep
+from benchbench.suite.code import Code, code_of
 from benchbench.suite.spec import RunSpec
 from benchbench.training import checkpoint, loop, weights
 from benchbench.training.events import Interrupted, Testing, Watch
@@ -46,6 +47,8 @@ def execute(job: Job, device: torch.device, watch: Watch, stop: Stop = lambda: F
         score_again(job, device, watch, stop)
     else:
         folder.mkdir(parents=True, exist_ok=True)
+        now = job.code or code_of(spec)
+        enter(folder, now, any_code=job.any_code)
         write_text(folder / "spec.yaml", yaml.safe_dump(spec.to_dict(), sort_keys=False))
         seed(spec)
         subject = build(spec, device)
@@ -54,7 +57,7 @@ def execute(job: Job, device: torch.device, watch: Watch, stop: Stop = lambda: F
         subject.predictor.load_state_dict(tested.tensors)
         began = time.monotonic()
         score(job, subject.predict("test"), job.settings.protocols, watch, stop)
-        job.store.write(spec, describe(job, subject, tested, time.monotonic() - began))
+        job.store.write(spec, describe(job, subject, tested, now, time.monotonic() - began))
     sweep(folder)
     checkpoint.remove(folder)  # only now: without a record the next attempt goes on from it
 
@@ -122,7 +125,7 @@ def score_again(job: Job, device: torch.device, watch: Watch, stop: Stop) -> Non
         score(job, stream, missing, watch, stop)
 
 
-def describe(job: Job, subject: Subject, tested: Weights, test_seconds: float) -> Record:
+def describe(job: Job, subject: Subject, tested: Weights, now: Code, test_seconds: float) -> Record:
     """The record of a run whose test set is scored."""
     spec, device = job.run.spec, subject.device
     parameters = subject.predictor.parameters()
@@ -138,5 +141,5 @@ def describe(job: Job, subject: Subject, tested: Weights, test_seconds: float) -
         peak_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
         dataset=passport(subject.dataset, name=spec.dataset, version=spec.dataset_version),
         weights=weights.sha256(job.folder / weights.NAME),
-        provenance=provenance(str(device), job.folder),
+        provenance=provenance(str(device), job.folder, now),
     )

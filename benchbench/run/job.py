@@ -5,9 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from benchbench.run.attempt import file_clock, latest
+from benchbench.run.claim import Held, alone
+from benchbench.run.provenance import codes, differences, trail
 from benchbench.run.record import Store
+from benchbench.suite.code import Code, codes_of
 from benchbench.suite.plan import Plan, Run
 from benchbench.suite.schema import Suite
+
+ASIDE = "superseded"
+"""Folder below the results of runs that were made again under other code, numbered by run."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +44,12 @@ class Job:
     run: Run
     store: Store
     settings: Settings
-    code: str | None = None
-    """Digest of the code it was submitted with; None to take any."""
+    code: Code | None = None
+    """The code that it was submitted with; None to take any."""
+    any_code: bool = False
+    """Whether it may begin or go on under other code."""
+    anew: bool = False
+    """Whether what was made under other code is set aside, and the run made again."""
 
     @property
     def key(self) -> str:
@@ -55,7 +66,36 @@ class Job:
     @property
     def done(self) -> bool:
         """Whether the run has its record, and scores under all the protocols of the suite."""
-        return self.store.done(self.run.spec, self.settings.protocols)
+        finished = self.store.done(self.run.spec, self.settings.protocols)
+        return finished and not (self.anew and self.stale)
+
+    @property
+    def stale(self) -> tuple[str, ...]:
+        """Parts of the code that were other when its record, or its checkpoint, was made."""
+        if self.code is None:
+            return ()
+        record = self.store.record(self.run.spec)
+        past = trail(self.folder) if record is None else codes(record.provenance)
+        return differences(past, self.code)
+
+    def set_aside(self) -> None:
+        """Moves what was made under other code away, if the run is to be made `anew`.
+
+        Raises:
+            Held: somebody else is at work in its folder.
+        """
+        if not self.anew:
+            return
+        aside = self.store.root / ASIDE
+        with alone(aside, lambda _: None):
+            if not self.stale:
+                return
+            attempt = latest(self.folder)
+            if attempt is not None and attempt.alive(file_clock(self.folder)):
+                raise Held(attempt)
+            place = aside / self.run.spec.name
+            place.mkdir(parents=True, exist_ok=True)
+            self.folder.rename(place / str(len(list(place.iterdir())) + 1))
 
     def resolved(self) -> Job:
         """The same with a path that means the same to processes with another working directory."""
@@ -63,6 +103,7 @@ class Job:
 
 
 def jobs(plan: Plan, store: Store) -> list[Job]:
-    """The jobs of a suite's runs."""
+    """The jobs of a suite's runs, with the code as it is now."""
     settings = Settings.of(plan.suite)
-    return [Job(run, store, settings) for run in plan.runs]
+    now = codes_of(run.spec for run in plan.runs)
+    return [Job(run, store, settings, now[run.spec.key]) for run in plan.runs]

@@ -5,31 +5,38 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.metadata
+import json
 import os
 import platform
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import benchbench
+from benchbench.atomic import write_text
+from benchbench.errors import RunFailed
 from benchbench.run.attempt import Attempt, attempts
+from benchbench.suite.code import Code
 
 PACKAGES = (
     "benchbench", "torch", "numpy", "numba", "lpips", "torchvision", "pillow", "h5py", "av",
 )  # fmt: skip
 """Packages that compute numbers, or read the frames that they are computed of."""
+TRAIL = "code.json"
+"""In a run's folder: the codes under which its training began and went on."""
 SLURM = ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_RESTART_COUNT")
 
 
-def provenance(device: str, folder: Path) -> dict[str, Any]:
+def provenance(device: str, folder: Path, now: Code) -> dict[str, Any]:
     """What a record says of the process that made it, and of all attempts in its folder."""
     import torch
 
     history = [_entry(attempt) for attempt in attempts(folder)]
     return {
-        "code": code(),
+        "code": _commit(),
+        "codes": [code and code.to_dict() for code in trail(folder) or (now,)],
         "versions": {"python": platform.python_version(), **_versions()},
         "device": _device(device),
         "threads": torch.get_num_threads(),
@@ -39,7 +46,6 @@ def provenance(device: str, folder: Path) -> dict[str, Any]:
         "slurm": slurm_ids(),
         "attempts": history,
         "wall_seconds": sum(entry["seconds"] for entry in history),
-        "several_codes": len({entry["code"] for entry in history} - {None}) > 1,
     }
 
 
@@ -50,9 +56,10 @@ def _entry(attempt: Attempt) -> dict[str, Any]:
     return {"number": attempt.number, **facts, "seconds": attempt.seconds}
 
 
-def about(device: str) -> dict[str, Any]:
+def about(device: str, code: Code) -> dict[str, Any]:
     """What an attempt notes of itself when it begins."""
-    return {"device": device, "slurm": slurm_ids(), "code": digest(), "command": sys.argv}
+    facts = {"device": device, "slurm": slurm_ids(), "command": sys.argv}
+    return {**facts, "code": code.to_dict()}
 
 
 def slurm_ids() -> dict[str, str]:
@@ -60,36 +67,61 @@ def slurm_ids() -> dict[str, str]:
     return {name: os.environ[name] for name in SLURM if name in os.environ}
 
 
-def code() -> dict[str, Any]:
-    """Hash of the sources; commit of the checkout and hash of its changes if it is one."""
+def _commit() -> dict[str, Any]:
+    """Commit of the checkout and hash of its changes; nothing where it is none."""
     folder = Path(__file__).resolve().parent
     commit = _git(folder, "rev-parse", "HEAD")
     tracked = _git(folder, "ls-files", "--error-unmatch", Path(__file__).name)
     if commit is None or tracked is None:
-        return {"digest": digest()}
+        return {}
     diff = _git(folder, "diff", "HEAD") or ""
     dirty = hashlib.sha256(diff.encode()).hexdigest()[:12] if diff else None
-    return {"digest": digest(), "commit": commit.strip(), "dirty": dirty}
+    return {"commit": commit.strip(), "dirty": dirty}
 
 
-def digest() -> str:
-    """12 hex digits of the sources as they lie on the disk now: the engine, models, datasets."""
-    sources = hashlib.sha256()
-    for place, path in sorted(_sources().items()):
-        content = path.read_bytes()
-        sources.update(f"{place}\0{len(content)}\0".encode() + content)
-    return sources.hexdigest()[:12]
+def enter(folder: Path, now: Code, *, any_code: bool) -> None:
+    """Notes the code under which the training in a folder begins or goes on.
+
+    Raises:
+        RunFailed: its checkpoint was made under other code, and not `any_code`.
+    """
+    past = trail(folder)
+    if past and past[-1] == now:
+        return
+    if past and not any_code:
+        parts = ", ".join(past[-1].differences(now)) if past[-1] else "unknown"
+        raise RunFailed(
+            f"its training began under other code ({parts}); bench retry --stale trains it anew, "
+            "--allow-code-change goes on and marks it"
+        )
+    text = json.dumps([code and code.to_dict() for code in (*past, now)])
+    write_text(folder / TRAIL, text)
 
 
-def _sources() -> dict[str, Path]:
-    """All code that decides numbers, by its place; the same in a checkout and in a wheel."""
-    engine = Path(benchbench.__file__).parent
-    sources = {path.relative_to(engine).as_posix(): path for path in engine.rglob("*.py")}
-    for root in map(Path, benchbench.__path__):  # a checkout's holds more than these two
-        for folder in ("models", "datasets"):
-            files = (root / folder).glob("*.py")
-            sources |= {path.relative_to(root).as_posix(): path for path in files}
-    return sources
+def trail(folder: Path) -> tuple[Code | None, ...]:
+    """The codes under which an unfinished training has gone on, oldest first.
+
+    Empty where it has no checkpoint to go on from; None stands for code that cannot be told.
+    """
+    if not any(folder.glob("checkpoint*.pt")):
+        return ()
+    try:
+        values = json.loads((folder / TRAIL).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return (None,)
+    return tuple(map(Code.from_dict, values)) if values and isinstance(values, list) else (None,)
+
+
+def codes(facts: Mapping[str, Any]) -> tuple[Code | None, ...]:
+    """The codes under which a finished run was made, from its record's provenance."""
+    values = facts.get("codes")
+    return tuple(map(Code.from_dict, values)) if isinstance(values, list) else ()
+
+
+def differences(past: Sequence[Code | None], now: Code) -> tuple[str, ...]:
+    """Parts in which codes differ from today's; `unknown` for code that cannot be told."""
+    parts = [part for code in past for part in (code.differences(now) if code else ("unknown",))]
+    return tuple(dict.fromkeys(parts))
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

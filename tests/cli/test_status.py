@@ -87,7 +87,7 @@ def test_cancel_takes_queued_jobs_and_marks_the_runs(
     from benchbench.executor.submission import Submission
 
     keys = [line.split()[0] for line in bench("status", suite).splitlines()[1:-1]]
-    Submission("bench-t", tuple(keys), "", "c", 0.0, "9").write(Path("results"))
+    Submission("bench-t", tuple(keys), "", 0.0, "9").write(Path("results"))
     queue = {f"9_{i}": Queued(f"9_{i}", "PENDING", "bench-t", "Priority") for i in range(3)}
     gone: list[str] = []
     monkeypatch.setattr(squeue, "queue", lambda: queue)

@@ -32,9 +32,7 @@ class Case:
     def submitted(self, state: str | None, reason: str = "None", *, ago: float = 100) -> None:
         """As element 3 of array 7, which is in the queue in a state or has left it."""
         keys = ("a", "b", "c", self.job.run.spec.key)
-        Submission("bench-x-1", keys, "1 CPU", "c0de", time.time() - ago, "7").write(
-            self.job.store.root
-        )
+        Submission("bench-x-1", keys, "1 CPU", time.time() - ago, "7").write(self.job.store.root)
         if state is not None:
             self.queue = {"7_3": Queued("7_3", state, "bench-x-1", reason)}
 

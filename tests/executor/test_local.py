@@ -36,7 +36,7 @@ def ignore(*_: Any) -> None:
 
 def run(plan: Plan, store: Store, watch: Callable[..., None] = ignore) -> dict[int, Outcome]:
     """Outcomes by seed."""
-    executor = Local(plan.suite.local, any_code=True)
+    executor = Local(plan.suite.local)
     outcomes = executor.run(jobs(plan, store), watch)
     return {outcome.run.spec.seed: outcome for outcome in outcomes}
 

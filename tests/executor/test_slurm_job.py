@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from benchbench.run.attempt import attempts
 from benchbench.run.claim import Claim
 from benchbench.run.job import Job, Settings
 from benchbench.run.record import Store
+from benchbench.suite.code import Code
 from benchbench.suite.plan import Plan
 from benchbench.training.events import Note
 from benchbench.training.trainer import Trainer
@@ -149,7 +151,7 @@ def test_usr2_after_term_requeues(
 
 
 def test_a_failure_fails_the_job(job: SlurmJob, handler: Handler) -> None:
-    other = SlurmJob(Job(job.job.run, job.job.store, job.job.settings, "0" * 12), 1200, 120)
+    other = replace(job, job=replace(job.job, code=Code("0", "0", "0")))
     with pytest.raises(RunFailed, match=r"the code has changed .* log: .*log.txt"):
         other()
 

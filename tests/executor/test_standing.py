@@ -172,7 +172,7 @@ def test_the_time_left_comes_from_the_pace() -> None:
 
 def test_the_newest_submission_counts_unless_an_older_one_is_still_queued(tmp_path: Path) -> None:
     for submitted, job in ((1.0, "1"), (2.0, "2")):
-        Submission(f"bench-{job}", ("k",), "", "c", submitted, job).write(tmp_path)
+        Submission(f"bench-{job}", ("k",), "", submitted, job).write(tmp_path)
     assert newest_submissions(tmp_path, {})["k"].job == "2"
     queue = {"1": Queued("1", "PENDING", "bench-1", "None")}
     assert newest_submissions(tmp_path, queue)["k"].job == "1"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from benchbench.run import claim, execute, record
 from benchbench.run.attempt import attempt_file, attempts
 from benchbench.run.claim import Claim
 from benchbench.run.job import Job, Settings
-from benchbench.run.provenance import digest
+from benchbench.run.provenance import TRAIL
 from benchbench.run.record import Store
+from benchbench.suite.code import code_of
 from benchbench.suite.plan import Plan
 from benchbench.training.events import Event, Training
 
@@ -95,8 +97,7 @@ def test_the_record_tells_of_every_attempt(make_job: Callable[..., Job]) -> None
     assert [attempt["number"] for attempt in rows] == [1, 2, 3]
     assert rows[0]["message"] == "stopped at step 1 of 6"
     assert finished.provenance["wall_seconds"] == pytest.approx(sum(a["seconds"] for a in rows))
-    assert finished.provenance["code"]["digest"] == digest()
-    assert finished.provenance["several_codes"] is False
+    assert finished.provenance["codes"] == [code_of(job.run.spec).to_dict()]
 
 
 def test_a_loss_that_is_not_a_number_ends_the_run_in_words(make_job: Callable[..., Job]) -> None:
@@ -170,12 +171,105 @@ def test_a_full_disk_for_everything_is_an_outcome_too(
 
 def test_other_code_than_that_of_the_submission_is_refused(make_job: Callable[..., Job]) -> None:
     job = make_job()
-    other = Job(job.run, job.store, job.settings, code="0123456789ab")
+    now = code_of(job.run.spec)
+    other = replace(job, code=replace(now, model="0123456789ab"))
     status, message = do(other)
     assert status == "failed"
-    assert message.startswith("the code has changed since the run was submitted (0123456789ab then")
-    assert attempts(job.folder)[0].facts["code"] == digest()
-    assert do(Job(job.run, job.store, job.settings, code=digest()))[0] == "done"
+    assert message.startswith("the code has changed since the run was submitted (model);")
+    assert attempts(job.folder)[0].facts["code"] == now.to_dict()
+    assert do(replace(other, any_code=True))[0] == "done"
+
+
+def resume_under_other_code(job: Job, monkeypatch: pytest.MonkeyPatch) -> Job:
+    """A training that was stopped at step 1, as after an edit of its model."""
+    assert do(job, stop=lambda: True)[0] == "interrupted"
+    now = replace(code_of(job.run.spec), model="edited")
+    monkeypatch.setattr("benchbench.executor.work.code_of", lambda _: now)
+    return replace(job, code=now)
+
+
+def test_a_training_does_not_go_on_under_other_code(
+    make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = resume_under_other_code(make_job(), monkeypatch)
+    assert job.stale == ("model",)
+    status, message = do(job)
+    assert status == "failed"
+    assert message.startswith("its training began under other code (model); bench retry --stale ")
+    assert "\n" not in message
+    monkeypatch.undo()
+    assert do(make_job())[0] == "done"
+    assert make_job().store.record(job.run.spec).provenance["codes"] == [  # type: ignore[union-attr]
+        code_of(job.run.spec).to_dict()
+    ]
+
+
+def test_a_training_that_was_allowed_to_go_on_tells_both_codes(
+    make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = resume_under_other_code(make_job(), monkeypatch)
+    assert do(replace(job, any_code=True), stop=lambda: True)[0] == "interrupted"
+    assert do(job)[0] == "done"
+    record = job.store.record(job.run.spec)
+    assert record is not None
+    assert [code["model"] == "edited" for code in record.provenance["codes"]] == [False, True]
+    assert job.stale == ("model",)
+
+
+@pytest.mark.parametrize("text", [None, "", "[]", "[1", '[{"model": 1}]', "{}"])
+def test_a_training_whose_code_cannot_be_told_does_not_go_on_unasked(
+    make_job: Callable[..., Job], text: str | None
+) -> None:
+    job = make_job()
+    do(job, stop=lambda: True)
+    (job.folder / TRAIL).unlink()
+    if text is not None:
+        (job.folder / TRAIL).write_text(text)
+    assert "under other code (unknown)" in do(job)[1]
+    assert do(replace(job, any_code=True))[0] == "done"
+
+
+def test_a_training_without_a_checkpoint_begins_under_any_code(
+    make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = resume_under_other_code(make_job(), monkeypatch)
+    for path in job.folder.glob("checkpoint*.pt"):
+        path.unlink()
+    assert do(job)[0] == "done"
+    assert job.stale == ()
+
+
+def test_a_run_of_other_code_is_made_anew_and_its_old_result_set_aside(
+    make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = make_job()
+    assert do(job)[0] == "done"
+    old = {path.name: path.read_bytes() for path in job.folder.glob("*.*")}
+    now = replace(code_of(job.run.spec), engine="edited")
+    monkeypatch.setattr("benchbench.executor.work.code_of", lambda _: now)
+    job = replace(job, code=now)
+    assert (job.done, job.stale) == (True, ("engine",))
+    anew = replace(job, anew=True)
+    assert not anew.done
+    assert do(anew, stop=lambda: True)[0] == "interrupted"
+    aside = job.store.root / "superseded" / job.run.spec.name / "1"
+    assert {path.name: path.read_bytes() for path in aside.glob("*.*")} == old
+    assert do(anew)[0] == "done"
+    assert (anew.done, anew.stale) == (True, ())
+    assert do(anew) == ("done", "")
+    assert len(list(aside.parent.iterdir())) == 1
+
+
+def test_a_run_that_another_process_scores_is_not_set_aside(
+    make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = make_job()
+    do(job)
+    now = replace(code_of(job.run.spec), engine="edited")
+    holder = Claim(job.folder)
+    assert do(replace(job, code=now, anew=True))[0] == "held"
+    holder.release("done")
+    assert job.store.record(job.run.spec) is not None
 
 
 def test_a_new_attempt_forgets_that_the_run_was_cancelled(make_job: Callable[..., Job]) -> None:

@@ -1,0 +1,124 @@
+"""Sources: Python files as far as they decide what is computed, read and never imported.
+
+Comments, docstrings and layout do not count: a file's digest is of its syntax tree, spelt alike by
+every Python, so that a cluster and a laptop agree.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import hashlib
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchbench.atomic import write_text
+from benchbench.folder import data_folder
+
+SILENT = frozenset({"ctx", "kind", "type_comment"})
+"""Fields of syntax trees that decide nothing."""
+SETTLED_NS = 2_000_000_000
+"""Age of a change from which a file with the same stamp is the same file."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What counts of one file."""
+
+    digest: str
+    """SHA-256 of its syntax tree."""
+    imports: tuple[str, ...]
+    """Modules that it may import, relative ones with their dots."""
+
+
+class Sources:
+    """Sources by path; a cache in the data folder keeps those of files that have not changed.
+
+    The cache is `sources.json`. Where it cannot be read or written, every file is parsed.
+    """
+
+    def __init__(self) -> None:
+        self.entries = _stored()
+        self.changed = False
+        self.sources: dict[Path, Source] = {}
+
+    def __getitem__(self, path: Path) -> Source:
+        if path not in self.sources:
+            self.sources[path] = self._read(path)
+        return self.sources[path]
+
+    def _read(self, path: Path) -> Source:
+        status = path.stat()
+        stamp = [status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns]
+        entry = self.entries.get(str(path))
+        if entry is not None and entry[0] == stamp:
+            return Source(entry[1], tuple(entry[2]))
+        source = parse(path.read_bytes())
+        # a later change within one tick of the clock would leave the stamp as it is
+        if time.time_ns() - status.st_ctime_ns > SETTLED_NS:
+            self.entries[str(path)] = (stamp, source.digest, list(source.imports))
+            self.changed = True
+        return source
+
+    def store(self) -> None:
+        """Keeps what was parsed for the next process."""
+        if self.changed:
+            with contextlib.suppress(OSError):
+                write_text(_place(), json.dumps(self.entries))
+
+
+def _place() -> Path:
+    return data_folder() / "sources.json"
+
+
+def _stored() -> dict[str, tuple[list[int], str, list[str]]]:
+    try:
+        entries = json.loads(_place().read_text(encoding="utf-8"))
+        return {path: (stamp, digest, names) for path, (stamp, digest, names) in entries.items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}
+
+
+def parse(content: bytes) -> Source:
+    """What counts of the content of a file; every byte of one that is not Python."""
+    try:
+        tree = ast.parse(content)
+    except (SyntaxError, ValueError):
+        return Source(hashlib.sha256(content).hexdigest(), ())
+    text = _plain(tree).encode("utf-8", "surrogatepass")
+    return Source(hashlib.sha256(text).hexdigest(), tuple(_imports(tree)))
+
+
+def _plain(node: Any) -> str:
+    """A syntax tree as text; what is empty is left out, as Pythons differ in it."""
+    if isinstance(node, list):
+        return f"[{','.join(map(_plain, node))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    values = {name: value for name, value in ast.iter_fields(node) if name not in SILENT}
+    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        values["body"] = [statement for statement in node.body if not _is_text(statement)]
+    parts = (f"{k}={_plain(value)}" for k, value in values.items() if value not in (None, []))
+    return f"{type(node).__name__}({','.join(parts)})"
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    """Whether a statement is a docstring, of whatever stands above it."""
+    value = statement.value if isinstance(statement, ast.Expr) else None
+    return isinstance(value, ast.Constant) and isinstance(value.value, str)
+
+
+def _imports(tree: ast.Module) -> dict[str, None]:
+    names: dict[str, None] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names.update(dict.fromkeys(alias.name for alias in node.names))
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            dot = "" if module.endswith(".") else "."
+            names[module] = None
+            names.update(dict.fromkeys(f"{module}{dot}{alias.name}" for alias in node.names))
+    return names
