@@ -31,13 +31,14 @@ MAY = {
 }
 # Each package may import those before it, wherever in the file; the root's files are one.
 ORDER = (
-    "", "data", "scoring", "protocols", "weights", "suite", "training", "run", "executor", "report",
-    "cli",
+    "", "data", "scoring", "protocols", "references", "weights", "suite", "training", "run",
+    "executor", "report", "cli",
 )  # fmt: skip
 # Where `bench --help`, a plan, a status or a table goes through: nothing heavy when imported.
 LIGHT = (
-    "errors", "clip", "registry", "scoring.protocol", "scoring.summary", "suite", "training.events",
-    "run.claim", "run.job", "run.provenance", "run.record", "executor", "report", "cli",
+    "errors", "clip", "registry", "scoring.protocol", "scoring.summary", "references", "suite",
+    "training.events", "run.claim", "run.job", "run.provenance", "run.record", "executor",
+    "report", "cli",
 )  # fmt: skip
 # ... but for what only a process that does a run imports.
 AT_WORK = {"executor.worker"}
