@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import functools
-import gzip
 import hashlib
 import struct
-import zipfile
-import zlib
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchbench.atomic import replacing
+from benchbench.data.archive import open_unpacked
+from benchbench.data.npy import inspect_npy, map_npy, open_npz
+from benchbench.data.opening import parsing
 from benchbench.errors import DataMissing
 from benchbench.folder import data_folder
 
@@ -52,14 +51,8 @@ def idx_images(path: Path) -> NDArray[np.uint8]:
 
 
 def _idx_content(path: Path) -> bytes:
-    try:
-        with path.open("rb") as raw:
-            packed = raw.read(2) == b"\x1f\x8b"
-        return gzip.decompress(path.read_bytes()) if packed else path.read_bytes()
-    except FileNotFoundError:
-        raise DataMissing(f"{path}: no such file; {EXPECTED_IDX}") from None
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataMissing(f"{path}: truncated or damaged ({error}); {EXPECTED_IDX}") from None
+    with parsing(path, "truncated or damaged", EXPECTED_IDX), open_unpacked(path) as content:
+        return content.read()
 
 
 def _parse_idx(path: Path, content: bytes) -> NDArray[np.uint8]:
@@ -78,47 +71,6 @@ def _parse_idx(path: Path, content: bytes) -> NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8, offset=16).reshape(count, rows, columns)
 
 
-def npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and type of an npy file, read up to the end of its header.
-
-    Raises:
-        ValueError: it is no npy file.
-    """
-    version = np.lib.format.read_magic(file)
-    read = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }.get(version)
-    if read is None:
-        raise ValueError(f"npy version {version}")
-    shape, _, dtype = read(file)
-    return shape, dtype
-
-
-def inspect_npy(path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and type of an npy file whose length is the one its header announces.
-
-    Raises:
-        DataMissing: it is no npy file, or truncated.
-    """
-    with path.open("rb") as file:
-        try:
-            shape, dtype = npy_header(file)
-        except (ValueError, EOFError) as error:
-            raise DataMissing(f"{path}: expected an npy file ({error})") from None
-        start = file.tell()
-    if dtype.hasobject:
-        raise DataMissing(f"{path}: expected an array of numbers, not of Python objects")
-    announced = start + int(np.prod(shape, dtype=object)) * dtype.itemsize
-    size = path.stat().st_size
-    if size != announced:
-        raise DataMissing(
-            f"{path}: {size} bytes, truncated or too long; its header announces "
-            f"{shape} of {dtype}, {announced} bytes"
-        )
-    return shape, dtype
-
-
 @functools.lru_cache(maxsize=64)
 def mapped(path: Path) -> NDArray[Any]:
     """An npy file, mapped into memory and read where it is looked at.
@@ -126,11 +78,9 @@ def mapped(path: Path) -> NDArray[Any]:
     Raises:
         DataMissing: it is not there.
     """
-    try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise DataMissing(f"{path}: no such file; prepare the dataset first") from None
-    return array
+    if not path.exists():
+        raise DataMissing(f"{path}: no such file; prepare the dataset first")
+    return map_npy(path)
 
 
 def inspect_npz(path: Path, *, keys: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
@@ -139,17 +89,8 @@ def inspect_npz(path: Path, *, keys: tuple[str, ...]) -> dict[str, tuple[int, ..
     Raises:
         DataMissing: it is no npz file, truncated, or lacks one.
     """
-    shapes = {}
-    try:
-        with zipfile.ZipFile(path) as zipped:
-            for name in zipped.namelist():
-                if name.endswith(".npy"):
-                    with zipped.open(name) as file:
-                        shapes[name.removesuffix(".npy")], _ = npy_header(file)
-    except (zipfile.BadZipFile, ValueError, EOFError) as error:
-        raise DataMissing(
-            f"{path}: truncated or no npz file ({error}); expected the arrays {', '.join(keys)}"
-        ) from None
+    with open_npz(path) as npz:
+        shapes = {name: header.shape for name, header in npz.headers.items()}
     if lacking := [key for key in keys if key not in shapes]:
         raise DataMissing(
             f"{path}: lacks {', '.join(lacking)}; expected the arrays {', '.join(keys)}, "
@@ -159,11 +100,14 @@ def inspect_npz(path: Path, *, keys: tuple[str, ...]) -> dict[str, tuple[int, ..
 
 
 def unpacked(path: Path, key: str) -> Path:
-    """Where one array of an npz file lies unpacked, so that it can be mapped."""
+    """Where one array of an npz file lies unpacked, so that it can be mapped.
+
+    Its key is in the digest only: it may be `../../x`.
+    """
     stat = path.stat()
-    mark = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
-    short = hashlib.sha256(mark.encode()).hexdigest()[:12]
-    return data_folder() / "unpacked" / f"{path.stem}-{short}" / f"{key}.npy"
+    mark = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {key}"
+    short = hashlib.sha256(mark.encode(errors="surrogateescape")).hexdigest()[:12]
+    return data_folder() / "unpacked" / f"{path.stem[:40]}-{short}" / "array.npy"
 
 
 def unpack(path: Path, key: str) -> None:
@@ -171,15 +115,6 @@ def unpack(path: Path, key: str) -> None:
     to = unpacked(path, key)
     if to.exists():
         return
-    try:
-        with (
-            zipfile.ZipFile(path) as zipped,
-            zipped.open(f"{key}.npy") as source,
-            replacing(to) as temporary,
-            temporary.open("wb") as target,
-        ):
-            while block := source.read(1 << 20):
-                target.write(block)
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise DataMissing(f"{path}: damaged ({error}); get it again") from None
+    with open_npz(path) as npz:
+        npz.copy(key, to)
     inspect_npy(to)

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageSequence
 
 from benchbench.atomic import replacing
+from benchbench.data.npy import inspect_npy
 from benchbench.errors import DataMissing
 from benchbench.folder import data_folder
 
-from ._arrays import inspect_npy, inspect_npz, unpack, unpacked
+from ._arrays import inspect_npz, unpack, unpacked
 
 Kind = Literal["npy", "npz", "h5", "video", "images"]
 

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchbench.clip import Clip
+from benchbench.data.npy import inspect_npy, open_npz
 from benchbench.dataset import Split
 from benchbench.errors import DataMissing
 
-from ._arrays import inspect_npy, inspect_npz, mapped, unpacked
+from ._arrays import inspect_npz, mapped, unpacked
 
 FRAMES, EXTENT = 20, 64
 """Frames of a clip of the published test files, and their side in pixels."""
@@ -42,7 +43,8 @@ def inspect_sequences(path: Path, *, count: int) -> None:
     Raises:
         DataMissing: it has not.
     """
-    shape, dtype = inspect_npy(path)
+    header = inspect_npy(path)
+    shape, dtype = header.shape, header.dtype
     expected = (FRAMES, count, EXTENT, EXTENT)
     if shape != expected or dtype not in (np.uint8, np.float32):
         raise DataMissing(
@@ -90,8 +92,8 @@ def inspect_clips(path: Path, *, clip: Clip) -> None:
     frame = (clip.channels, clip.height, clip.width)
     if raw[1:] != frame:
         raise DataMissing(f"{path}: expected frames of {frame}, not {raw[1:]}")
-    with np.load(path, allow_pickle=False) as arrays:
-        clips: NDArray[np.int64] = arrays["clips"]
+    with open_npz(path) as npz:
+        clips: NDArray[np.int64] = npz.read("clips")
     if clips.ndim != 3 or clips.shape[0] != 2 or clips.shape[2] != 2:
         raise DataMissing(f"{path}: expected clips of shape (2, N, 2), not {clips.shape}")
     shortest = int(clips[:, :, 1].sum(0).min())

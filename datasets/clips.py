@@ -13,13 +13,13 @@ from pathlib import Path
 
 from benchbench.clip import Clip
 from benchbench.data.download import DataFile
+from benchbench.data.npy import inspect_npy
 from benchbench.dataset import SPLITS, Dataset, Split, SplitName
 from benchbench.errors import DataMissing, OptionError
 from benchbench.folder import data_folder
 from benchbench.options import Count, Counts
 from benchbench.registry import register_dataset
 
-from ._arrays import inspect_npy
 from ._recordings import Place, Reading, make_ready, places_in, ready
 from ._windows import Recording, RecordingWindows, Window, check_range
 
@@ -116,7 +116,7 @@ class Clips(Dataset):
         axes = "TCHW" if place.kind in ("video", "images") else self.axes
         if not array.exists():
             raise DataMissing(f"{array}: no such file; prepare the dataset first")
-        shape, _ = inspect_npy(array)
+        shape = inspect_npy(array).shape
         if len(shape) == len(axes) - 1 and "N" in axes:
             axes = axes.replace("N", "")
         sizes = dict(zip(axes, shape, strict=False))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import zipfile
-import zlib
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,8 @@ import torch
 from torch import Tensor
 
 from benchbench.clip import Clip
+from benchbench.data.npy import map_npy, open_npz
+from benchbench.data.opening import open_file
 from benchbench.errors import DataMissing, Unfit
 from benchbench.scoring.stream import Batch, Stream, require_finite
 
@@ -32,32 +32,19 @@ def read(source: str) -> npt.NDArray[Any]:
     """
     name, _, member = source.partition(".npz:")
     path = Path(f"{name}.npz" if member else source)
-    try:
-        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise DataMissing(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise DataMissing(f"{path}: a folder, not an array of numpy") from None
-    except OSError as error:
-        raise DataMissing(f"{path}: cannot be read ({error.strerror or error})") from None
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataMissing(f"{path}: not an array of numpy ({error})") from None
-    if isinstance(loaded, np.ndarray):
-        return loaded
-    with loaded:
-        names = ", ".join(loaded.files)
-        if not member and len(loaded.files) == 1:
-            member = loaded.files[0]
-        if not loaded.files:
+    with open_file(path) as file:
+        if not file.read(2).startswith(b"PK"):
+            return map_npy(path)
+    with open_npz(path) as npz:
+        names = list(npz.headers)
+        if not names:
             raise DataMissing(f"{path}: holds no array")
-        if member not in loaded.files:
+        if not member and len(names) == 1:
+            member = names[0]
+        if member not in names:
             fault = f"no array '{member}'" if member else "several arrays"
-            raise DataMissing(f"{path}: {fault}; say {path}:NAME with one of {names}")
-        try:
-            array: npt.NDArray[Any] = loaded[member]
-        except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise DataMissing(f"{path}: '{member}' is damaged ({error})") from None
-        return array
+            raise DataMissing(f"{path}: {fault}; say {path}:NAME with one of {', '.join(names)}")
+        return npz.read(member)
 
 
 def from_arrays(

@@ -8,18 +8,19 @@ from __future__ import annotations
 import hashlib
 import logging
 import pickle
-import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from benchbench.atomic import replacing
 from benchbench.clip import Clip
+from benchbench.data.archive import open_zip
+from benchbench.data.npy import open_npz
+from benchbench.data.opening import FAULTS, open_file, parsing
 from benchbench.errors import DataMissing, SchemaError
 from benchbench.predictor import Predictor
 from benchbench.registry import build_model
@@ -49,30 +50,30 @@ def read(path: Path) -> dict[str, Tensor]:
 
 def _unpickled(path: Path) -> Any:
     """What `torch.save` wrote, no code of it run."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         start = file.read(2)
     if start not in (b"PK", b"\x80\x02"):  # zip, and torch's older pickles
         raise DataMissing(f"{path}: not a file of torch.save or numpy.savez")
     try:
+        if start == b"PK":
+            with parsing(path, "the file is damaged", "fetch or make it again"), open_zip(path):
+                pass  # it has a limit
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise SchemaError(
             f"{path}: it holds more than tensors, and pickled code is never run; "
             "save its state_dict alone"
         ) from error
-    except (RuntimeError, EOFError, ValueError, LookupError) as error:
+    except FAULTS as error:
+        if isinstance(error, DataMissing):
+            raise
         raise DataMissing(f"{path}: the file is damaged; fetch or make it again") from error
 
 
 def _read_arrays(path: Path) -> dict[str, Tensor]:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            content = {name: arrays[name] for name in arrays.files}
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
-        raise DataMissing(f"{path}: not a file of numpy.savez, or it holds objects") from error
-    return {
-        name: torch.from_numpy(array) for name, array in content.items() if array.dtype.kind == "f"
-    }
+    with open_npz(path) as npz:
+        floats = [name for name, header in npz.headers.items() if header.dtype.kind == "f"]
+        return {name: torch.from_numpy(npz.read(name)) for name in floats}
 
 
 def _unwrap(path: Path, content: Any) -> dict[str, Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,12 @@ def pictures(count: int, *, channels: int = 1, side: int = 16, seed: int = 0) ->
     t, y, x = np.mgrid[0:count, 0:side, 0:side]
     grey = 127 + 100 * np.sin((x + 2 * t + seed) / 5) * np.cos(y / 6)
     return np.stack([np.roll(grey, c, axis=1) for c in range(channels)], -1).astype(np.uint8)
+
+
+def npy(array: Any) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
 
 
 def build(path: str, *, frame: tuple[int, int, int] = (1, 16, 16), **options: Any) -> Any:
@@ -256,3 +264,17 @@ def test_wrong_options_are_named(options: dict[str, Any], message: str) -> None:
     options = {"path": "x", "frame": [1, 8, 8], "context": 2, "horizon": 1, **options}
     with pytest.raises(SchemaError, match=message):
         build_dataset("clips", **options)
+
+
+@pytest.mark.parametrize("name", ["../../../victim", "/abs/victim", "a/../../victim", "x" * 250])
+def test_no_name_in_an_npz_leads_out_of_the_data_folder(data: Path, name: str) -> None:
+    values = np.random.default_rng(0).random((3, 3, 1, 16, 16)).astype(np.float32)
+    victim = data.parent / "victim.npy"
+    victim.write_bytes(b"mine")
+    with zipfile.ZipFile(data / "evil.npz", "w") as zipped:
+        zipped.writestr(f"{name}.npy", npy(values))
+    dataset = build("evil.npz")
+    np.testing.assert_array_equal(dataset.split("test")[0], values[2])
+    assert victim.read_bytes() == b"mine"
+    written = [path for path in data.parent.rglob("*") if path.is_file() and path != victim]
+    assert all(path.is_relative_to(data) for path in written)

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 import torch
 
+from benchbench.data.npy import inspect_npy
 from benchbench.datasets import _bouncing, _moving, moving_digits
-from benchbench.datasets._arrays import idx_images, inspect_idx, inspect_npy
+from benchbench.datasets._arrays import idx_images, inspect_idx
 from benchbench.errors import DataMissing, SchemaError
 from benchbench.registry import build_dataset
 
@@ -287,7 +288,7 @@ def test_npz_clips_that_are_too_short_are_refused(moving_files: Path) -> None:
 def test_real_official_sizes_are_what_is_expected(tmp_path: Path) -> None:
     path = tmp_path / "mnist_test_seq.npy"
     np.lib.format.open_memmap(path, "w+", np.uint8, (20, 10_000, 64, 64))  # a hole: takes no room
-    assert inspect_npy(path)[0] == (20, 10_000, 64, 64)
+    assert inspect_npy(path).shape == (20, 10_000, 64, 64)
     from benchbench.datasets._sequences import inspect_sequences
 
     inspect_sequences(path, count=10_000)
