@@ -2,7 +2,8 @@
 
 BenchError
 ├─ SchemaError    a suite or record does not say what it should
-│  └─ OptionError an option of a model or dataset does not
+│  ├─ OptionError an option of a model or dataset does not
+│  └─ Damaged     a file is not what was written, and what to do about it
 ├─ UnknownName    no such model, dataset or protocol
 ├─ Unfit          a model declines a clip, a protocol declines data, with the reason
 ├─ DataMissing    a file is absent, truncated or not the one expected
@@ -41,6 +42,13 @@ class OptionError(SchemaError):
 
     def __str__(self) -> str:
         return "\n".join(f"{option}: {fault}" for option, fault in self.faults.items())
+
+
+class Damaged(SchemaError):
+    """A file is not what was written: cut, changed, or another's."""
+
+    def __init__(self, path: Path, what: str, mend: str) -> None:
+        super().__init__(f"{path}: {what}; {mend}")
 
 
 class UnknownName(BenchError, KeyError):

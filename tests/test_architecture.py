@@ -22,7 +22,7 @@ HEAVY = {"torch", "pandas", "pyarrow", "skimage", "lpips", "torchvision"}
 AUTHORS_FACE = {"clip", "predictor", "recurrent", "sampling", "dataset", "registry", "errors",
     "options",
 }  # fmt: skip
-HELPERS = {"atomic", "folder", "precision"}
+HELPERS = {"atomic", "folder", "jsonfile", "precision"}
 # What the files of models/ and datasets/ may use of the engine.
 FACE = {"clip", "errors", "options", "predictor", "recurrent", "registry", "sampling"}
 MAY = {

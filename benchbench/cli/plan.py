@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,7 @@ from benchbench.cli.output import console, say, table
 
 if TYPE_CHECKING:
     from benchbench.cli.options import Selection
-    from benchbench.run.job import Job
+    from benchbench.run.job import Job, JobState
     from benchbench.suite.plan import Plan
 
 app = typer.Typer()
@@ -38,35 +39,44 @@ def plan_suite(
         _measure(selection.plan)
 
 
-def say_todo(selection: Selection) -> list[Job]:
-    """The jobs that are not done; says how many are and how many are not."""
-    jobs = selection.jobs
-    todo = [job for job in jobs if not job.done]
-    say(f"{selection.plan.suite.name}: {len(todo)} to run, {len(jobs) - len(todo)} done")
-    return todo
+def say_states(selection: Selection) -> list[tuple[Job, JobState]]:
+    """All jobs and their states; says how many are in which, and names every damaged run.
+
+    A damaged run is neither used nor replaced: a person decides what becomes of it.
+    """
+    states = [(job, job.state) for job in selection.jobs]
+    count = Counter(state if isinstance(state, str) else "damaged" for _, state in states)
+    damaged = f", {count['damaged']} damaged" if count["damaged"] else ""
+    name = selection.plan.suite.name
+    say(f"{name}: {count['to do']} to run, {count['done']} done{damaged}")
+    for job, state in states:
+        if not isinstance(state, str):
+            say(f"damaged: {job.run.title}: {state}", "red")
+    return states
 
 
 def show_plan(selection: Selection, how: How, *, verbose: bool) -> None:
     """Prints every run and its state, and what the executor would make of those to do."""
-    todo = say_todo(selection)
-    keys = {job.key for job in todo}
+    states = say_states(selection)
     rows = []
-    for job in selection.jobs:
+    for job, state in states:
         run = job.run
         steps = str(run.spec.train.iterations) if run.spec.train else "–"
-        state = _state(job) if job.key in keys else "done"
         folder = [str(job.folder)] if verbose else []
-        rows.append((run.model, run.dataset, str(run.spec.seed), steps, state, *folder))
+        text = _state(job, state)
+        rows.append((run.model, run.dataset, str(run.spec.seed), steps, text, *folder))
     headings = ("Model", "Dataset", "Seed", "Steps", "State", *(["Folder"] if verbose else []))
     table(headings, rows, right=("Seed", "Steps"))
     plan = selection.plan
     absent = dict.fromkeys(line for source in plan.sources for line in source.absent)
     for line in (*plan.costs, *absent):
         say(line)
-    show_executor(plan, todo, how)
+    show_executor(plan, [job for job, state in states if state == "to do"], how)
 
 
-def _state(job: Job) -> str:
+def _state(job: Job, state: JobState) -> str:
+    if state != "to do":
+        return state if isinstance(state, str) else "damaged"
     if job.run.missing:
         return "no data"
     return "to resume" if (job.folder / "checkpoint.pt").exists() else "to run"

@@ -76,11 +76,11 @@ class Display:
         words = "" if isinstance(event, Note) and event.phase != "held" else str(event)
         if self.console.is_terminal:
             if key not in self.tasks:
-                self.tasks[key] = self.live.add_task(title(run), total=total, what="")
+                self.tasks[key] = self.live.add_task(run.title, total=total, what="")
             self.live.update(self.tasks[key], completed=done, total=total, what=words)
         elif words and time.monotonic() - self.printed.get(key, 0.0) >= LINE_SECONDS:
             self.printed[key] = time.monotonic()
-            self.say(f"  {title(run)}: {words}")
+            self.say(f"  {run.title}: {words}")
 
     def outcome(self, outcome: Outcome) -> None:
         """Notes that a run has ended, for better or worse."""
@@ -92,19 +92,14 @@ class Display:
         if outcome.status == "submitted":
             return  # the executor has said what it submitted
         if outcome.status == "done":
-            self.say(f"done {self.ended}/{self.total}: {title(outcome.run)}")
+            self.say(f"done {self.ended}/{self.total}: {outcome.run.title}")
         else:
-            message = f"{outcome.status}: {title(outcome.run)}: {outcome.message}"
+            message = f"{outcome.status}: {outcome.run.title}: {outcome.message}"
             self.say(f"{message}; log: {outcome.log}")
 
     def say(self, text: str) -> None:
         """Prints a line above the bars."""
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def title(run: Run) -> str:
-    """`ConvLSTM on moving_digits, seed 0`."""
-    return f"{run.model} on {run.dataset}, seed {run.spec.seed}"
 
 
 def _share(event: Event) -> tuple[int | None, int | None]:

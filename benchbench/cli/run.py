@@ -18,7 +18,7 @@ from benchbench.cli.options import (
     Wait,
     select,
 )
-from benchbench.cli.plan import say_todo, show_plan
+from benchbench.cli.plan import say_states, show_plan
 
 app = typer.Typer()
 
@@ -42,11 +42,14 @@ def run_suite(
     the runs are submitted and the command returns. With KEY=VALUE the leaderboard is printed only:
     the files are those of the suite as it stands.
 
-    Exit status: 1 if a run failed, 2 if the suite is wrong, 130 if interrupted.
+    Exit status: 1 if a run failed or is damaged, 2 if the suite is wrong, 130 if interrupted.
     """
     selection = select(suite, overrides, results)
     how = How(executor, wait, allow_code_change)
     if dry_run:
         show_plan(selection, how, verbose=verbose)
     else:
-        carry_out(selection, say_todo(selection), how)
+        states = say_states(selection)
+        carry_out(selection, [job for job, state in states if state == "to do"], how)
+        if not all(isinstance(state, str) for _, state in states):
+            raise typer.Exit(1)

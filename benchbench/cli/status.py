@@ -49,6 +49,7 @@ COLOURS = {
     "starting": "cyan",
     "requeued": "yellow",
     "failed": "red",
+    "damaged": "red",
     "cancelled": "magenta",
     "stopped": "yellow",
 }
@@ -68,16 +69,24 @@ def status(
         ),
     ] = None,
     lines: Annotated[int, typer.Option(help="Last lines of a failed run's log to show.")] = 3,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read every file of finished runs; see if it is whole.")
+    ] = False,
 ) -> None:
-    """Say where every run of a suite is, one line each."""
+    """Say where every run of a suite is, one line each. With --verify exit status 1 if damaged."""
+    from benchbench.executor.standing import verified
+
     if only is not None and only not in _states():
         raise UnknownName(f"--only: no state '{only}'{nearest(only, _states())}")
     standings, problem = _standings(select(suite, overrides, results))
+    standings = verified(standings) if verify else standings
     _show([each for each in standings if only in (None, each.state)], lines)
     counts = Counter(each.state for each in standings).most_common()
     say(f"{len(standings)} runs: {', '.join(f'{count} {state}' for state, count in counts)}")
     if problem:
         say(f"from the files alone: {problem}")
+    if verify and any(each.state == "damaged" for each in standings):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -117,9 +126,14 @@ def retry(
     With --stale: run again from the start what other code than today's has made.
     """
     selection = select(suite, overrides, results)
-    jobs = [each.job for each in _chosen(selection, run) if stale or each.state in RETRIED]
+    standings = _chosen(selection, run)
+    states = set(_states()) - {"damaged"} if stale else set(RETRIED)
+    jobs = [each.job for each in standings if each.state in states]
     todo = [replace(job, anew=True) for job in jobs if job.stale] if stale else jobs
     say(f"{selection.plan.suite.name}: {len(todo)} to retry")
+    for each in standings:
+        if each.state == "damaged":
+            say(f"damaged: {each.job.run.title}: {each.detail}", "red")
     if todo:
         carry_out(selection, todo, How(executor, wait, allow_code_change))
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from benchbench.errors import Damaged
 from benchbench.executor import squeue
 from benchbench.executor.squeue import Queued
 from benchbench.executor.state import LastReport, last_report
@@ -17,9 +18,11 @@ from benchbench.executor.work import CANCELLED, is_cancelled
 from benchbench.run import process
 from benchbench.run.attempt import Attempt, file_clock, latest
 from benchbench.run.job import Job
+from benchbench.run.record import faults, read_record
 
 State = Literal[
     "done",
+    "damaged",
     "running",
     "starting",
     "waiting",
@@ -29,8 +32,9 @@ State = Literal[
     "stopped",
     "to run",
 ]
-"""`requeued`: a job that was preempted or came to its time limit, and will go on; `stopped`: by
-Ctrl-C or the end of a front end, goes on when run again."""
+"""`damaged`: done once, and a file is not what was written; `requeued`: a job that was preempted or
+came to its time limit, and will go on; `stopped`: by Ctrl-C or the end of a front end, goes on when
+run again."""
 LIVE = ("running", "starting", "waiting", "requeued")
 """States of runs that can be cancelled."""
 
@@ -62,14 +66,30 @@ def standings(jobs: Sequence[Job], queue: Mapping[str, Queued] | None) -> list[S
     if not jobs or not (root := jobs[0].store.root).is_dir():
         return [Standing(job, "to run", "") for job in jobs]
     submissions, now = newest_submissions(root, queue), file_clock(root)
-    return _explained(
-        [
-            Standing(job, "done", _history(job.folder))
-            if job.done
-            else _standing(job, submissions.get(job.key), now)
-            for job in jobs
-        ]
-    )
+    return _explained([_look(job, submissions.get(job.key), now) for job in jobs])
+
+
+def _look(job: Job, submitted: Submitted | None, now: float) -> Standing:
+    state = job.state
+    if isinstance(state, Damaged):
+        return Standing(job, "damaged", str(state))
+    if state == "done":
+        return Standing(job, "done", _history(job.folder))
+    return _standing(job, submitted, now)
+
+
+def verified(rows: Sequence[Standing]) -> list[Standing]:
+    """The same, every file of the runs that are done read to its end."""
+    return [_verified(row) if row.state == "done" else row for row in rows]
+
+
+def _verified(row: Standing) -> Standing:
+    folder = row.job.folder
+    record = read_record(folder)
+    errors = [] if record is None else list(faults(folder, record, whole=True))
+    if not errors:
+        return row
+    return replace(row, state="damaged", detail=". ".join(map(str, errors)))
 
 
 def _standing(job: Job, submitted: Submitted | None, now: float) -> Standing:

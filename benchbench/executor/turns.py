@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 
+from benchbench.errors import Damaged
 from benchbench.executor import Outcome, Watch
 from benchbench.run.attempt import file_clock, latest
 from benchbench.run.job import Job
@@ -55,8 +56,9 @@ class Turns:
             attempt = latest(job.folder)
             if attempt is not None and attempt.alive(now):
                 self.held.append(job)
-            elif job.done:
-                yield Outcome(job, "done")
+            elif (state := job.state) != "to do":
+                damaged = isinstance(state, Damaged)
+                yield Outcome(job, "failed", str(state)) if damaged else Outcome(job, "done")
             elif attempt is not None and attempt.outcome == "failed":
                 yield Outcome(job, "failed", f"{attempt.message} (in {attempt})")
             else:

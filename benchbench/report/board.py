@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from benchbench.errors import Damaged
+from benchbench.run.record import Finished
 from benchbench.scoring.protocol import Column
 from benchbench.scoring.summary import Summary, decimals
 
 if TYPE_CHECKING:
     from benchbench.run.record import Record, Store
-    from benchbench.suite.plan import Plan
+    from benchbench.suite.plan import Plan, Run
 
 ABSENT = "–"
 
@@ -57,10 +59,14 @@ class Row:
     """Seeds that the suite plans; `done` of them have scores."""
     train_data: str = ""
     """How its training data differ from the dataset's."""
+    damaged: int = 0
+    """Seeds whose files are not what was written; no number is of them."""
 
     def texts(self, digits: Mapping[Column, int]) -> list[str]:
         """The row as it is printed, from each column and its number of decimals."""
-        note = "" if self.done == self.seeds else f" ({self.done} of {self.seeds} seeds)"
+        damaged = f", {self.damaged} damaged" if self.damaged else ""
+        done = f"{self.done} of {self.seeds} seeds{damaged}"
+        note = "" if self.done == self.seeds else f" ({done})"
         cells = [self.cells.get(column, Spread(())).text(n) for column, n in digits.items()]
         return [self.model + note, size(self.parameters), *cells, self.seconds.text(0)]
 
@@ -123,35 +129,54 @@ def size(parameters: int | None) -> str:
     return f"{parameters / 1e6:.3f} M" if parameters >= 10_000 else f"{parameters:,}"
 
 
+Runs = Mapping[str, "Finished | Damaged | None"]
+"""A suite's runs by key, each as its folder tells it."""
+
+
 def boards(plan: Plan, store: Store) -> list[Board]:
     """The suite's tables; the suite decides rows and order, what is not done is a dash."""
+    runs = {run.spec.key: _read(store, run) for run in plan.runs}
     return [
-        _board(plan, store, source.label, protocol)
+        _board(plan, runs, source.label, protocol)
         for source in plan.datasets
         for protocol in plan.suite.protocols
         if any(run.dataset == source.label for run in plan.runs)
     ]
 
 
-def _board(plan: Plan, store: Store, dataset: str, protocol: str) -> Board:
+def _read(store: Store, run: Run) -> Finished | Damaged | None:
+    try:
+        return store.read(run.spec)
+    except Damaged as error:
+        return error
+
+
+def _board(plan: Plan, results: Runs, dataset: str, protocol: str) -> Board:
     runs = [run for run in plan.runs if run.dataset == dataset]
     planned = Counter(run.model for run in runs)
     scored: dict[str, list[tuple[Record, Summary]]] = {label: [] for label in planned}
+    damaged: list[tuple[Run, Damaged]] = []
     unscored = 0
     for run in runs:
-        record, summary = store.record(run.spec), store.scores(run.spec).get(protocol)
-        if record is not None and summary is not None:
-            scored[run.model].append((record, summary))
-        unscored += record is not None and summary is None
+        result = results[run.spec.key]
+        if isinstance(result, Damaged):
+            damaged.append((run, result))
+        elif result is not None and protocol in result.scores:
+            scored[run.model].append((result.record, result.scores[protocol]))
+        unscored += isinstance(result, Finished) and protocol not in result.scores
     summaries = [summary for pairs in scored.values() for _, summary in pairs]
     columns = _columns(summaries)
     data = {run.model: run.train_data for run in runs}
-    rows = tuple(_row(label, scored[label], n, data[label]) for label, n in planned.items())
+    broken = Counter(run.model for run, _ in damaged)
+    rows = tuple(
+        _row(label, scored[label], n, data[label], broken[label]) for label, n in planned.items()
+    )
     notes = [*_notes(columns, summaries, rows), *_infinite(scored), *_validated(scored)]
     if unscored:
         notes.append(
             f"{unscored} finished runs are not scored under {protocol}; `bench run` scores them."
         )
+    notes += [f"Damaged: {run.title}: {error}." for run, error in damaged]
     versions = " and ".join(f"v{v}" for v in sorted({summary.version for summary in summaries}))
     return Board(dataset, f"{protocol} {versions}".rstrip(), columns, rows, tuple(notes))
 
@@ -164,7 +189,9 @@ def _columns(summaries: Sequence[Summary]) -> tuple[Column, ...]:
     return tuple(columns)
 
 
-def _row(label: str, pairs: Sequence[tuple[Record, Summary]], seeds: int, data: str) -> Row:
+def _row(
+    label: str, pairs: Sequence[tuple[Record, Summary]], seeds: int, data: str, damaged: int
+) -> Row:
     cells: dict[Column, tuple[float, ...]] = {}
     for _, summary in pairs:
         for score in summary.scores.values():
@@ -177,6 +204,7 @@ def _row(label: str, pairs: Sequence[tuple[Record, Summary]], seeds: int, data: 
         done=len(pairs),
         seeds=seeds,
         train_data=data,
+        damaged=damaged,
     )
 
 

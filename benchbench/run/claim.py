@@ -42,7 +42,7 @@ class Held(BenchError):
     """The folder is another's for now."""
 
     def __init__(self, attempt: Attempt) -> None:
-        super().__init__(f"held by {attempt}")
+        super().__init__(f"held by {attempt}; wait for its end")
         self.attempt = attempt
 
 
@@ -102,6 +102,21 @@ class Claim:
             # a full disk still takes a time stamp; 0 means ended
             with contextlib.suppress(OSError):
                 os.utime(self.path, (0, 0))
+
+
+@contextlib.contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Holds the folder of a finished run while something is added to it.
+
+    Raises:
+        Held: somebody else is at work in the folder.
+    """
+    claim, outcome = Claim(folder), "failed"
+    try:
+        yield
+        outcome = "done"
+    finally:
+        claim.release(outcome)
 
 
 @contextlib.contextmanager

@@ -13,9 +13,10 @@ from benchbench.atomic import sweep, write_text
 from benchbench.data.passport import passport
 from benchbench.errors import RunFailed
 from benchbench.run.job import Job
-from benchbench.run.load import PREDICTIONS, load_predictions
-from benchbench.run.provenance import enter, provenance
-from benchbench.run.record import Record
+from benchbench.run.load import load_predictions
+from benchbench.run.provenance import TRAIL, enter, provenance
+from benchbench.run.record import PREDICTIONS, SCORES, WEIGHTS, Finished, Record, score_files
+from benchbench.run.seal import sha256
 from benchbench.run.subject import Subject, build
 from benchbench.scoring.evaluate import evaluate
 from benchbench.scoring.stream import Stream, keep
@@ -43,8 +44,8 @@ def execute(job: Job, device: torch.device, watch: Watch, stop: Stop = lambda: F
         Interrupted: `stop` said so.
     """
     spec, folder = job.run.spec, job.folder
-    if job.store.record(spec) is not None:
-        score_again(job, device, watch, stop)
+    if (finished := job.store.read(spec)) is not None:
+        score_again(job, finished, device, watch, stop)
     else:
         folder.mkdir(parents=True, exist_ok=True)
         now = job.code or code_of(spec)
@@ -53,11 +54,14 @@ def execute(job: Job, device: torch.device, watch: Watch, stop: Stop = lambda: F
         seed(spec)
         subject = build(spec, device)
         tested = train(job, subject, watch, stop) if spec.train else load_weights(job, subject)
-        weights.save(folder, tested.tensors)
+        weights.save(folder / WEIGHTS, tested.tensors, spec.key)
         subject.predictor.load_state_dict(tested.tensors)
         began = time.monotonic()
-        score(job, subject.predict("test"), job.settings.protocols, watch, stop)
-        job.store.write(spec, describe(job, subject, tested, now, time.monotonic() - began))
+        names, store = job.settings.protocols, job.settings.store_predictions
+        files = score(job, subject.predict("test"), names, watch, stop, store=store)
+        record = describe(job, subject, tested, now, time.monotonic() - began)
+        training = [loop.HISTORY] if spec.train else []
+        record.reseal(folder, ["spec.yaml", TRAIL, *training, WEIGHTS, *files])
     sweep(folder)
     checkpoint.remove(folder)  # only now: without a record the next attempt goes on from it
 
@@ -74,7 +78,7 @@ def train(job: Job, subject: Subject, watch: Watch, stop: Stop) -> Weights:
     """The weights to test after training, from the newest checkpoint on if there is one."""
     return loop.train(
         subject.trainer(),
-        loop.Journal(job.folder, job.settings.checkpoint_every),
+        loop.Journal(job.folder, job.key, job.settings.checkpoint_every),
         subject.validate,
         watch=watch,
         stop=stop,
@@ -89,7 +93,7 @@ def load_weights(job: Job, subject: Subject) -> Weights:
         RunFailed: the file has changed since the suite was planned.
     """
     if (file := job.run.weights) is not None:
-        if weights.sha256(file) != job.run.spec.weights:
+        if sha256(file) != job.run.spec.weights:
             raise RunFailed(f"{file}: not the weights that were planned with; plan the suite again")
         from benchbench.weights import files
 
@@ -97,8 +101,10 @@ def load_weights(job: Job, subject: Subject) -> Weights:
     return Weights(subject.predictor.state_dict())
 
 
-def score(job: Job, stream: Stream, names: Sequence[str], watch: Watch, stop: Stop) -> None:
-    """Scores test predictions under protocols, and stores them if the suite asks.
+def score(
+    job: Job, stream: Stream, names: Sequence[str], watch: Watch, stop: Stop, *, store: bool
+) -> list[str]:
+    """Scores test predictions under protocols, and may store them; gives the files it wrote.
 
     Raises:
         Interrupted: `stop` said so; the trained weights are kept, the scores are not.
@@ -109,20 +115,23 @@ def score(job: Job, stream: Stream, names: Sequence[str], watch: Watch, stop: St
         if done < total and stop():
             raise Interrupted(f"stopped at test sequence {done} of {total}")
 
-    file = job.folder / PREDICTIONS
-    if job.settings.store_predictions and not file.exists():
-        stream = keep(stream, file)
-    chosen = [protocols.get(name) for name in names]
-    evaluate(stream, chosen, job.folder / "scores", workers=job.settings.workers, watch=tell)
+    stream = keep(stream, job.folder / PREDICTIONS) if store else stream
+    chosen, folder = [protocols.get(name) for name in names], job.folder / SCORES
+    evaluate(stream, chosen, folder, key=job.key, workers=job.settings.workers, watch=tell)
+    files = score_files(*(protocol.stem for protocol in chosen))
+    return [PREDICTIONS, *files] if store else files
 
 
-def score_again(job: Job, device: torch.device, watch: Watch, stop: Stop) -> None:
+def score_again(
+    job: Job, finished: Finished, device: torch.device, watch: Watch, stop: Stop
+) -> None:
     """Scores a finished run under the protocols that its suite has asked for since."""
-    spec = job.run.spec
-    if missing := job.store.unscored(spec, job.settings.protocols):
+    spec, record = job.run.spec, finished.record
+    if missing := finished.unscored(job.settings.protocols):
         dataset = registry.DATASETS.get(spec.dataset).build(**spec.dataset_options)
-        stream = load_predictions(job.folder, spec, dataset, device)
-        score(job, stream, missing, watch, stop)
+        stream = load_predictions(job.folder, record, spec, dataset, device)
+        store = job.settings.store_predictions and PREDICTIONS not in record.files
+        record.reseal(job.folder, score(job, stream, missing, watch, stop, store=store))
 
 
 def describe(job: Job, subject: Subject, tested: Weights, now: Code, test_seconds: float) -> Record:
@@ -140,6 +149,5 @@ def describe(job: Job, subject: Subject, tested: Weights, now: Code, test_second
         test_seconds=test_seconds,
         peak_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
         dataset=passport(subject.dataset, name=spec.dataset, version=spec.dataset_version),
-        weights=weights.sha256(job.folder / weights.NAME),
         provenance=provenance(str(device), job.folder, now),
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
+from benchbench.errors import Damaged
 from benchbench.run.attempt import file_clock, latest
 from benchbench.run.claim import Held, alone
 from benchbench.run.provenance import codes, differences, trail
@@ -15,6 +17,8 @@ from benchbench.suite.schema import Suite
 
 ASIDE = "superseded"
 """Folder below the results of runs that were made again under other code, numbered by run."""
+JobState = Literal["done", "to do"] | Damaged
+"""Damaged: it was done, and a file is not what was written."""
 
 
 @dataclass(frozen=True)
@@ -65,17 +69,31 @@ class Job:
 
     @property
     def done(self) -> bool:
-        """Whether the run has its record, and scores under all the protocols of the suite."""
-        finished = self.store.done(self.run.spec, self.settings.protocols)
-        return finished and not (self.anew and self.stale)
+        """Whether the run has its record, and scores under all the protocols of the suite.
+
+        Raises:
+            Damaged: it had, and a file is not what was written.
+        """
+        finished = self.store.read(self.run.spec)
+        if finished is None or finished.unscored(self.settings.protocols):
+            return False
+        return not (self.anew and self.stale)
+
+    @property
+    def state(self) -> JobState:
+        """The same, what is wrong included."""
+        try:
+            return "done" if self.done else "to do"
+        except Damaged as error:
+            return error
 
     @property
     def stale(self) -> tuple[str, ...]:
         """Parts of the code that were other when its record, or its checkpoint, was made."""
         if self.code is None:
             return ()
-        record = self.store.record(self.run.spec)
-        past = trail(self.folder) if record is None else codes(record.provenance)
+        finished = self.store.read(self.run.spec)
+        past = trail(self.folder) if finished is None else codes(finished.record.provenance)
         return differences(past, self.code)
 
     def set_aside(self) -> None:

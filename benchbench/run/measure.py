@@ -124,7 +124,7 @@ def _step_seconds(subject: Subject, settings: Settings, folder: Path) -> float:
     with contextlib.suppress(Interrupted):
         train(
             subject.trainer(),
-            Journal(folder, settings.checkpoint_every),
+            Journal(folder, subject.spec.key, settings.checkpoint_every),
             lambda: 0.0,
             watch=clock.tick,
             stop=clock.enough,

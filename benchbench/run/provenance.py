@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from benchbench.atomic import write_text
-from benchbench.errors import RunFailed
+from benchbench.errors import Damaged, RunFailed
+from benchbench.jsonfile import read
 from benchbench.run.attempt import Attempt, attempts
 from benchbench.suite.code import Code
 
@@ -106,10 +107,10 @@ def trail(folder: Path) -> tuple[Code | None, ...]:
     if not any(folder.glob("checkpoint*.pt")):
         return ()
     try:
-        values = json.loads((folder / TRAIL).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        values = read(folder / TRAIL, list[Any], "nothing to do")
+    except Damaged:
         return (None,)
-    return tuple(map(Code.from_dict, values)) if values and isinstance(values, list) else (None,)
+    return tuple(map(Code.from_dict, values)) if values else (None,)
 
 
 def codes(facts: Mapping[str, Any]) -> tuple[Code | None, ...]:

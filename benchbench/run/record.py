@@ -1,26 +1,50 @@
-"""Record and Store: what a run leaves behind. Files are the only store.
+"""Record and Store: what a run leaves behind, sealed. Files are the only store.
 
-A run's folder holds a record if and only if the run is done. Scores lie beside it, one pair of
-files for each protocol, so that scoring again under another protocol changes nothing.
+A run's folder holds a record if and only if the run is done. The record answers for the run:
+
+- `files` names every file that the run left, by its place in the folder, with its size and SHA-256.
+  A file that is not named is none of the run's, and is not read. Scores under another protocol are
+  added by writing their files first and a record that names them too last, each in one step.
+- `key` is the spec's. The folder of a run ends in the same key, so that a folder copied over
+  another's is told. The run's files carry it as well, each for whoever holds that file only: the
+  summaries in a field, Parquet and safetensors files in their metadata, all by the name `key`.
+- `digest`, the last, is the SHA-256 of all the other fields as canonical JSON.
+
+Reading checks what it reads: tables and plans the record, the summaries and the sizes of all files;
+a rescore the weights or predictions that it goes on from; `Store.check` everything. This is against
+accident, as a bad disk, an editor or a copy to the wrong place, and not against a forger: whoever
+writes another number can write its digest as well.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Final, Literal
+
+from pydantic import ConfigDict
 
 from benchbench import protocols
 from benchbench.atomic import write_text
-from benchbench.errors import SchemaError, UnknownName, nearest
-from benchbench.scoring.summary import Summary, read_summaries
+from benchbench.errors import Damaged, UnknownName, nearest
+from benchbench.jsonfile import parse, read_content, typed
+from benchbench.run.seal import Seal, digest, seal
+from benchbench.scoring.summary import Summary, read_summary
 from benchbench.suite.spec import RunSpec
 
 NAME = "record.json"
-VERSION = 1
+VERSION: Final = 2
 """Version of the record's layout."""
+SCORES = "scores"
+"""Folder of the scores in a run's."""
+WEIGHTS = "weights.safetensors"
+PREDICTIONS = "predictions.npy"
+"""Where the suite stores them: (N, horizon, C, H, W), float32, unclipped."""
+LARGE = (WEIGHTS, PREDICTIONS)
+"""Files that a folder of results may be passed on without: no table needs them."""
+AGAIN = "delete the run's folder and run its suite again"
 
 
 @dataclass(frozen=True)
@@ -47,11 +71,53 @@ class Record:
     """Largest GPU memory allocated in the last attempt; None on a CPU."""
     dataset: dict[str, Any] = field(default_factory=dict)
     """The dataset's passport."""
-    weights: str = ""
-    """SHA-256 of `weights.safetensors`."""
     provenance: dict[str, Any] = field(default_factory=dict)
     """Code, versions, machine and attempts: see `provenance`."""
-    version: int = VERSION
+    files: dict[str, Seal] = field(default_factory=dict)
+    """The seal of every file that the run left, by its place in the folder."""
+    version: Literal[2] = VERSION
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    def text(self) -> str:
+        """The record's file: its fields as JSON, and their digest last."""
+        values = asdict(self)
+        return json.dumps({**values, "digest": digest(values)}, indent=2, ensure_ascii=False) + "\n"
+
+    def write(self, folder: Path) -> None:
+        """Declares the run in a folder done, in one step."""
+        write_text(folder / NAME, self.text())
+
+    def reseal(self, folder: Path, names: Iterable[str]) -> None:
+        """Declares the run done with further files, or with new ones of a name."""
+        replace(self, files={**self.files, **seal(folder, names)}).write(folder)
+
+    def mend(self, name: str) -> str:
+        """What to do where one of its files is damaged."""
+        if name == PREDICTIONS:
+            return "delete it: predictions are made again when they are needed"
+        if name.startswith(f"{SCORES}/"):
+            protocol = Path(name).stem.rpartition("-v")[0]
+            if protocol in protocols.names() and protocols.get(protocol).stem == Path(name).stem:
+                return f"score it again: bench rescore {self.key} -p {protocol}"
+        return AGAIN
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished run as tables read it: its record, and the scores that the record names."""
+
+    record: Record
+    scores: dict[str, Summary]
+    """Protocol name to the summary of its newest version."""
+
+    def unscored(self, names: Sequence[str]) -> list[str]:
+        """Names of the protocols whose present version has not scored the run."""
+        return [
+            name
+            for name in names
+            if name not in self.scores or self.scores[name].version != protocols.get(name).version
+        ]
 
 
 @dataclass(frozen=True)
@@ -85,50 +151,81 @@ class Store:
             f"{nearest(run, keys.values()) if len(run) > 3 else ''}"
         )
 
-    def record(self, spec: RunSpec) -> Record | None:
-        """The record of a finished run.
+    def read(self, spec: RunSpec) -> Finished | None:
+        """A finished run, None where a run is not finished.
 
         Raises:
-            SchemaError: the file is not a record, or is of another run.
+            Damaged: the record, a summary or the size of a file is not what was written.
         """
-        path = self.folder(spec) / NAME
-        if (record := read_record(path)) is None:
-            return None
-        if record.key != spec.key:
-            raise SchemaError(f"{path}: the record of run {record.key}; move it away to run again")
-        return record
-
-    def scores(self, spec: RunSpec) -> dict[str, Summary]:
-        """Protocol name to the summary of a run's scores, none where it was not scored."""
-        return read_summaries(self.folder(spec) / "scores")
-
-    def unscored(self, spec: RunSpec, names: Sequence[str]) -> list[str]:
-        """Names of the protocols whose present version has not scored a run."""
-        scores = self.scores(spec)
-        return [
-            name
-            for name in names
-            if name not in scores or scores[name].version != protocols.get(name).version
-        ]
-
-    def done(self, spec: RunSpec, names: Sequence[str]) -> bool:
-        """Whether a run has its record, and scores under all the protocols."""
-        return self.record(spec) is not None and not self.unscored(spec, names)
-
-    def write(self, spec: RunSpec, record: Record) -> None:
-        """Declares the run done."""
-        write_text(self.folder(spec) / NAME, json.dumps(asdict(record), indent=2, sort_keys=True))
+        return read_finished(self.folder(spec))
 
 
-def read_record(path: Path) -> Record | None:
-    """The record in one JSON file; None where there is none.
+def read_finished(folder: Path) -> Finished | None:
+    """The finished run in a folder, None where there is none.
 
     Raises:
-        SchemaError: the file is not a record.
+        Damaged: the record, a summary or the size of a file is not what was written.
     """
-    try:
-        return Record(**json.loads(path.read_text(encoding="utf-8")))
-    except (FileNotFoundError, NotADirectoryError):
+    if (record := read_record(folder)) is None:
         return None
-    except (TypeError, ValueError) as error:
-        raise SchemaError(f"{path}: not a record, {error}; move it away to run again") from None
+    for error in faults(folder, record):
+        raise error
+    summaries = [
+        read_summary(folder / name, record.mend(name))
+        for name in record.files
+        if name.startswith(f"{SCORES}/") and name.endswith(".json")
+    ]
+    summaries.sort(key=lambda summary: summary.version)
+    return Finished(record, {summary.protocol: summary for summary in summaries})
+
+
+def read_record(folder: Path) -> Record | None:
+    """The record of the run in a folder, None where there is none; its files are not looked at.
+
+    Raises:
+        Damaged: it is not what was written, or the record of a run of another folder.
+    """
+    path = folder / NAME
+    if (content := read_content(path, AGAIN)) is None:
+        return None
+    values = parse(content.data, dict[str, Any], path, AGAIN)
+    signed = values.pop("digest", None)
+    if signed != digest(values):
+        raise Damaged(path, "its digest is not that of what it says", AGAIN)
+    record = typed(values, Record, path, AGAIN)
+    if not folder.absolute().name.endswith(f"-{record.key}"):
+        raise Damaged(path, f"the record of run {record.key}, in another's folder", AGAIN)
+    return record
+
+
+def faults(folder: Path, record: Record, *, whole: bool = False) -> Iterator[Damaged]:
+    """What is wrong with the files of a finished run.
+
+    Every file that is read to the end is compared by its digest, the others by their size.
+
+    Args:
+        folder: the run's folder.
+        record: its record.
+        whole: read all files to the end, and not the summaries only; miss the large ones too.
+    """
+    for name, sealed in record.files.items():
+        path = folder / name
+        if name in LARGE and not path.exists() and (not whole or name == PREDICTIONS):
+            continue
+        if fault := sealed.fault(path, whole=whole or path.suffix == ".json"):
+            yield Damaged(path, fault, record.mend(name))
+
+
+def check_file(folder: Path, record: Record, name: str) -> None:
+    """Reads a file of a finished run to the end.
+
+    Raises:
+        Damaged: it is not what was written.
+    """
+    if fault := record.files[name].fault(folder / name, whole=True):
+        raise Damaged(folder / name, fault, record.mend(name))
+
+
+def score_files(*stems: str) -> list[str]:
+    """The files of scores under versions of protocols, by their place in the folder."""
+    return [f"{SCORES}/{stem}.{ending}" for stem in stems for ending in ("parquet", "json")]

@@ -10,9 +10,10 @@ import torch
 
 from benchbench import registry
 from benchbench.dataset import Dataset
-from benchbench.errors import DataMissing
+from benchbench.errors import Damaged, DataMissing
+from benchbench.run.claim import claimed
 from benchbench.run.load import load_predictions
-from benchbench.run.record import NAME, Record, read_record
+from benchbench.run.record import NAME, SCORES, Record, check_file, read_record, score_files
 from benchbench.scoring.evaluate import evaluate
 from benchbench.scoring.protocol import Protocol
 from benchbench.scoring.summary import Summary, read_summary
@@ -23,10 +24,10 @@ def finished(folders: Sequence[Path]) -> dict[Path, Record]:
     """The records of runs, by folder.
 
     Raises:
-        SchemaError: a record is damaged.
+        Damaged: a record is not what was written.
         DataMissing: naming every run that is not finished.
     """
-    records = {folder: read_record(folder / NAME) for folder in folders}
+    records = {folder: read_record(folder) for folder in folders}
     unfinished = [str(folder) for folder, record in records.items() if record is None]
     if unfinished:
         raise DataMissing(
@@ -41,9 +42,12 @@ class Rescoring:
     """A finished run and the protocols that it is to be scored under."""
 
     folder: Path
+    record: Record
     spec: RunSpec
     dataset: Dataset
     protocols: Sequence[Protocol]
+    missing: Sequence[Protocol]
+    """The protocols under which there are no scores yet, or damaged ones."""
 
     @classmethod
     def of(cls, folder: Path, record: Record, protocols: Sequence[Protocol]) -> Rescoring:
@@ -55,15 +59,10 @@ class Rescoring:
         """
         spec = RunSpec.from_dict(record.spec)
         dataset = registry.build_dataset(spec.dataset, **spec.dataset_options)
-        rescoring = cls(folder, spec, dataset, protocols)
-        for protocol in rescoring.missing:
+        missing = [protocol for protocol in protocols if not _scored(folder, record, protocol)]
+        for protocol in missing:
             protocol.check(dataset.clip)
-        return rescoring
-
-    @property
-    def missing(self) -> list[Protocol]:
-        """The protocols under which there are no scores yet."""
-        return [protocol for protocol in self.protocols if not self._path(protocol).is_file()]
+        return cls(folder, record, spec, dataset, protocols, missing)
 
     def score(
         self,
@@ -73,28 +72,56 @@ class Rescoring:
         workers: int = 0,
         watch: Callable[[int, int], None] = lambda *_: None,
     ) -> list[Summary]:
-        """The scores under each protocol; files are added to the run's, and none is changed.
+        """The scores under each protocol; those that are sound stay as they are.
+
+        The files are written first, and the record that names them last: killed in between, it is
+        the run that it was.
 
         Args:
             batch: sequences to predict at a time; as many as the run did, if not given.
             device: a GPU if there is one, if not given.
 
         Raises:
-            DataMissing: the data is not prepared, or a file of the run is absent.
+            Held: another process is at work on the run.
+            Damaged: a file of the run is not what was written.
+            DataMissing: the data is not prepared.
         """
-        missing = self.missing
-        scores = {
-            protocol.name: read_summary(self._path(protocol))
-            for protocol in self.protocols
-            if protocol not in missing
-        }
-        if missing:
+        scores: dict[str, Summary] = {}
+        if self.missing:
             spec = replace(self.spec, test_batch=batch or self.spec.test_batch)
             device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
-            stream = load_predictions(self.folder, spec, self.dataset, device)
-            folder = self.folder / "scores"
-            scores |= evaluate(stream, missing, folder, workers=workers, watch=watch)
-        return [scores[protocol.name] for protocol in self.protocols]
+            with claimed(self.folder):
+                stream = load_predictions(self.folder, self.record, spec, self.dataset, device)
+                scores = evaluate(
+                    stream,
+                    self.missing,
+                    self.folder / SCORES,
+                    key=self.record.key,
+                    workers=workers,
+                    watch=watch,
+                )
+                # as it is now: another rescore may have added to it since ours was read
+                (record,) = finished([self.folder]).values()
+                record.reseal(self.folder, score_files(*(p.stem for p in self.missing)))
+        return [
+            scores.get(protocol.name) or _read(self.folder, self.record, protocol)
+            for protocol in self.protocols
+        ]
 
-    def _path(self, protocol: Protocol) -> Path:
-        return self.folder / "scores" / f"{protocol.stem}.json"
+
+def _scored(folder: Path, record: Record, protocol: Protocol) -> bool:
+    """Whether a run has whole scores under a protocol."""
+    names = score_files(protocol.stem)
+    if not all(name in record.files for name in names):
+        return False
+    try:
+        for name in names:
+            check_file(folder, record, name)
+    except Damaged:
+        return False
+    return True
+
+
+def _read(folder: Path, record: Record, protocol: Protocol) -> Summary:
+    name = score_files(protocol.stem)[1]
+    return read_summary(folder / name, record.mend(name))

@@ -24,6 +24,7 @@ def evaluate(
     protocols: Sequence[Protocol],
     folder: Path,
     *,
+    key: str | None = None,
     workers: int = 0,
     watch: Callable[[int, int], None] = lambda *_: None,
 ) -> dict[str, Summary]:
@@ -32,7 +33,8 @@ def evaluate(
     Writes `<folder>/<protocol>-v<n>.parquet`, then `.json`, of each protocol. Scores are computed
     on the CPU whatever the device of the frames (LPIPS apart), by `workers` threads while the
     stream goes on, 0 meaning in between. Neither they nor the batches change the score of a
-    predicted frame. `watch` is told sequences done and all there are.
+    predicted frame. `key` is that of the run that predicts, which its files then carry. `watch` is
+    told sequences done and all there are.
 
     Raises:
         Unfit: a protocol declines the clip, or a frame holds nan or inf.
@@ -46,7 +48,8 @@ def evaluate(
     for protocol in protocols:
         protocol.check(stream.clip)
     done = 0
-    with closing(stream.batches), rows_in(folder, protocols, stream.clip.horizon) as rows:
+    horizon = stream.clip.horizon
+    with closing(stream.batches), rows_in(folder, protocols, horizon, key=key) as rows:
         for ids, numbers in _computed(stream, statistics_of(protocols), workers):
             for one in rows:
                 one.add(ids, numbers)

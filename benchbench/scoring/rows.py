@@ -28,15 +28,17 @@ GROUP = 1024
 class Rows:
     """The rows of one protocol: written and pooled while sequences come, a group held at most."""
 
-    def __init__(self, protocol: Protocol, horizon: int, path: Path) -> None:
+    def __init__(self, protocol: Protocol, horizon: int, path: Path, key: str | None) -> None:
         self.protocol = protocol
         self.horizon = horizon
+        self.key = key
         columns = [(metric.name, pa.float64()) for metric in protocol.metrics]
         text = pa.dictionary(pa.int32(), pa.string())
         signatures = {metric.name: protocol.signature(metric.name) for metric in protocol.metrics}
+        owner = {} if key is None else {"key": key}
         self.schema = pa.schema(
             [("sequence", pa.int64()), ("id", text), ("frame", pa.int32()), *columns],
-            metadata={"protocol": f"{protocol.name} v{protocol.version}", **signatures},
+            metadata={"protocol": f"{protocol.name} v{protocol.version}", **owner, **signatures},
         )
         self.writer = pq.ParquetWriter(path, self.schema)
         self.digest = hashlib.sha256()
@@ -92,6 +94,7 @@ class Rows:
             ids_sha256=self.digest.hexdigest(),
             scores={metric.name: self._score(metric) for metric in self.protocol.metrics},
             headline=self.protocol.headline,
+            key=self.key,
         )
 
     def _score(self, metric: Metric) -> Score:
@@ -102,16 +105,18 @@ class Rows:
 
 
 @contextlib.contextmanager
-def rows_in(folder: Path, protocols: Sequence[Protocol], horizon: int) -> Iterator[list[Rows]]:
+def rows_in(
+    folder: Path, protocols: Sequence[Protocol], horizon: int, *, key: str | None
+) -> Iterator[list[Rows]]:
     """Rows of each protocol; on success `<folder>/<protocol>-v<n>.parquet` of each is there.
 
-    On an exception nothing is left behind. Close them inside.
+    On an exception nothing is left behind. Close them inside. `key` is that of the run, if any.
     """
     with contextlib.ExitStack() as stack:
         rows = []
         for protocol in protocols:
             path = stack.enter_context(replacing(folder / f"{protocol.stem}.parquet"))
-            one = Rows(protocol, horizon, path)
+            one = Rows(protocol, horizon, path, key)
             stack.callback(one.writer.close)
             rows.append(one)
         yield rows

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from benchbench.atomic import write_text
-from benchbench.errors import SchemaError
+from benchbench.errors import Damaged
+from benchbench.jsonfile import parse, read_content, typed
 from benchbench.scoring.measures import Better
 from benchbench.scoring.protocol import Column
 
@@ -66,6 +67,8 @@ class Summary:
     headline: tuple[str, ...]
     span: tuple[float, float] | None = (0.0, 1.0)
     """Declared range of the data, mapped to [0, 1]; None: unknown, and not mapped."""
+    key: str | None = None
+    """Key of the run whose test set it is; None for arrays that were made elsewhere."""
 
     @property
     def stem(self) -> str:
@@ -87,41 +90,29 @@ def write_summary(folder: Path, summary: Summary) -> Path:
     return path
 
 
-def read_summaries(folder: Path) -> dict[str, Summary]:
-    """Protocol name to summary, of a run's `scores/` folder; the newest version of each.
-
-    Raises:
-        SchemaError: a file is not a summary.
-    """
-    summaries = [read_summary(path) for path in sorted(folder.glob("*.json"))]
-    summaries.sort(key=lambda summary: (summary.protocol, summary.version))
-    return {summary.protocol: summary for summary in summaries}
-
-
-def read_summary(path: Path) -> Summary:
+def read_summary(path: Path, mend: str = "delete it and score again") -> Summary:
     """The summary in one JSON file.
 
     Raises:
-        SchemaError: the file is not a summary.
+        Damaged: the file is not a summary; the message ends with `mend`.
     """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        scores = {name: _score(values) for name, values in data.pop("scores").items()}
-        headline = tuple(data.pop("headline"))
-        ends = data.pop("span")
-        span = None if ends is None else (float(ends[0]), float(ends[1]))
-        return Summary(**data, scores=scores, headline=headline, span=span)
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-        raise SchemaError(
-            f"{path}: not a summary of scores ({type(error).__name__}: {error}); "
-            "remove it and score the run again"
-        ) from error
+    if (content := read_content(path, mend)) is None:
+        raise Damaged(path, "not there", mend)
+    values = parse(content.data, dict[str, Any], path, mend)
+    scores = values.get("scores")
+    if isinstance(scores, dict):
+        values["scores"] = {name: _nested(score) for name, score in scores.items()}
+    return typed(values, Summary, path, mend)
 
 
-def _score(values: dict[str, Any]) -> Score:
-    by_frame = tuple(float(value) for value in values.pop("by_frame"))
-    value, infinite = float(values.pop("value")), values.pop("infinite")
-    return Score(Column(**values), value, infinite, by_frame)
+def _nested(values: Any) -> Any:
+    """The values of a score, those of its column apart as in `Score`; others as they are."""
+    if not isinstance(values, dict):
+        return values
+    names = {field.name for field in fields(Column)}
+    column = {name: values[name] for name in names & values.keys()}
+    rest = {name: value for name, value in values.items() if name not in names}
+    return {**rest, "column": column}
 
 
 def _spell(value: Any) -> Any:

@@ -48,6 +48,11 @@ class Run:
     missing: bool = False
     """Whether files that its data are read from are to be got by a person."""
 
+    @property
+    def title(self) -> str:
+        """`ConvLSTM on moving_digits, seed 0`."""
+        return f"{self.model} on {self.dataset}, seed {self.spec.seed}"
+
 
 @dataclass(frozen=True)
 class Plan:

@@ -1,32 +1,44 @@
-"""Checkpoints that survive a kill at any moment: the last whole one is always there."""
+"""Checkpoints that survive a kill at any moment: the last whole one is always there.
+
+A file is what `torch.save` wrote, followed by the 64 hex digits of its SHA-256; `torch.load` reads
+it as it is. The state holds the key of its run.
+"""
 
 from __future__ import annotations
 
-import errno
+import hashlib
 import io
 import logging
 import os
-import zipfile
+import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from benchbench.atomic import replacing
+from benchbench.errors import Damaged
 
 log = logging.getLogger(__name__)
 
 NAME = "checkpoint.pt"
 PREVIOUS = "checkpoint.previous.pt"
+DIGITS = 64
+BLOCK = 1 << 20
 
 
 class _File(io.FileIO):
-    """A file that remembers why it could not be written; torch tells only that it could not."""
+    """A file that knows its SHA-256, and why it could not be written; torch tells only that."""
 
     error: OSError | None = None
 
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "w")
+        self.sha256 = hashlib.sha256()
+
     def write(self, data: Any, /) -> int:
         view = memoryview(data).cast("B")
+        self.sha256.update(view)
         done = 0
         try:
             while done < len(view):
@@ -37,7 +49,7 @@ class _File(io.FileIO):
         return done
 
 
-def save(folder: Path, state: dict[str, Any]) -> None:
+def save(folder: Path, state: dict[str, Any], key: str) -> None:
     """Writes the state in one step; the checkpoint before it stays as the previous one.
 
     Raises:
@@ -45,9 +57,10 @@ def save(folder: Path, state: dict[str, Any]) -> None:
     """
     path = folder / NAME
     with replacing(path) as temporary:
-        with _File(temporary, "w") as file:
+        with _File(temporary) as file:
             try:
-                torch.save(state, file)
+                torch.save({**state, "key": key}, file)
+                file.write(file.sha256.hexdigest().encode())
                 os.fsync(file.fileno())
             except (RuntimeError, OSError) as error:
                 cause = file.error or error
@@ -59,31 +72,50 @@ def save(folder: Path, state: dict[str, Any]) -> None:
             path.replace(folder / PREVIOUS)
 
 
-def load(folder: Path, *, device: torch.device) -> dict[str, Any] | None:
-    """The newest whole checkpoint, or None where there is none; runs no pickled code.
+def load(folder: Path, key: str, *, device: torch.device) -> dict[str, Any] | None:
+    """The newest whole checkpoint of a run, or None where there is none; runs no pickled code.
+
+    What is not whole, or another run's, is told in the log and deleted.
 
     Raises:
         OSError: the disk does not give the file.
+        Damaged: the file was written whole, and not by us.
     """
     for name in (NAME, PREVIOUS):
         path = folder / name
         if not path.exists():
             continue
-        try:
-            with zipfile.ZipFile(path) as archive:
-                broken = archive.testzip()
-            if broken is not None:
-                raise zipfile.BadZipFile(f"{broken} fails its checksum")
-            state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-        except (MemoryError, torch.cuda.OutOfMemoryError):
-            raise  # the file may well be whole
-        except Exception as error:  # a broken file may raise anything
-            if isinstance(error, OSError) and error.errno != errno.EINVAL:
-                raise  # the disk is at fault, not what is on it
-            log.warning("%s: not a whole checkpoint (%s); taking the one before", path, error)
-            continue
-        return state
+        fault = "cut or damaged"
+        if _is_whole(path):
+            state: dict[str, Any] = _read(path, device)
+            if state.get("key") == key:
+                return state
+            fault = f"the checkpoint of run {state.get('key')}"
+        then = "the one before" if name == NAME else "the start"
+        log.warning("%s: %s; deleted, going on from %s", path, fault, then)
+        path.unlink()
     return None
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a file ends in the SHA-256 of all that is before it."""
+    sha256 = hashlib.sha256()
+    with path.open("rb") as file:
+        rest = size = max(0, os.fstat(file.fileno()).st_size - DIGITS)
+        while rest and (block := file.read(min(rest, BLOCK))):
+            sha256.update(block)
+            rest -= len(block)
+        return size > 0 and file.read() == sha256.hexdigest().encode()
+
+
+def _read(path: Path, device: torch.device) -> dict[str, Any]:
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise Damaged(path, f"whole, and not readable here ({error})", "delete it") from None
+    if not isinstance(state, dict):
+        raise Damaged(path, "not a checkpoint of ours", "delete it")
+    return state
 
 
 def remove(folder: Path) -> None:

@@ -21,16 +21,18 @@ class Journal:
 
     Args:
         folder: where they are.
+        key: the run's.
         checkpoint_every: iterations between two checkpoints.
     """
 
-    def __init__(self, folder: Path, checkpoint_every: int) -> None:
+    def __init__(self, folder: Path, key: str, checkpoint_every: int) -> None:
         self.folder = folder
+        self.key = key
         self.checkpoint_every = checkpoint_every
 
     def resume(self, trainer: Trainer) -> None:
         """Brings a fresh trainer to the newest checkpoint, and cuts the history back to it."""
-        state = checkpoint.load(self.folder, device=trainer.device)
+        state = checkpoint.load(self.folder, self.key, device=trainer.device)
         if state is not None:
             trainer.load_state_dict(state)
         path = self.folder / HISTORY
@@ -41,7 +43,7 @@ class Journal:
 
     def save(self, trainer: Trainer) -> None:
         """Writes a checkpoint."""
-        checkpoint.save(self.folder, trainer.state_dict())
+        checkpoint.save(self.folder, trainer.state_dict(), self.key)
 
     def add(self, trainer: Trainer, terms: dict[str, float], validation_mse: float | None) -> None:
         """Appends a line to the history, about 1,000 in a run and every validation."""

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from benchbench.atomic import replacing
-from benchbench.errors import DataMissing
-
-NAME = "weights.safetensors"
+from benchbench.errors import Damaged
 
 
 @dataclass(frozen=True)
@@ -29,32 +26,26 @@ class Weights:
     """Time of all iterations, validations apart."""
 
 
-def save(folder: Path, tensors: dict[str, Tensor]) -> None:
-    """Writes tensors to `weights.safetensors` in one step."""
+def save(path: Path, tensors: dict[str, Tensor], key: str) -> None:
+    """Writes tensors and the key of their run to a safetensors file in one step."""
     # copies, because the format has no tensors that share memory
     whole = {name: tensor.cpu().contiguous().clone() for name, tensor in tensors.items()}
-    with replacing(folder / NAME) as temporary:
-        save_file(whole, temporary, {"format": "pt"})
+    with replacing(path) as temporary:
+        # one entry only: the format writes several in any order, and equal runs are equal files
+        save_file(whole, temporary, {"key": key})
 
 
-def load(folder: Path, digest: str) -> dict[str, Tensor]:
-    """The tensors in a folder, on the CPU, if they are those of a SHA-256.
+def load(path: Path, key: str, mend: str) -> dict[str, Tensor]:
+    """The tensors in a file, on the CPU, if they are those of the run of a key.
 
     Raises:
-        DataMissing: the file is not there, damaged, or another one.
+        Damaged: the file is not there, not whole, or another run's; the message ends with `mend`.
     """
-    path = folder / NAME
     try:
-        if sha256(path) == digest:
-            return load_file(path)
-    except (FileNotFoundError, SafetensorError):
-        pass
-    raise DataMissing(
-        f"{path}: not the whole weights that this run tested; delete the folder, "
-        "then run its suite again"
-    )
-
-
-def sha256(file: Path) -> str:
-    """The digest of a file of weights, in hex."""
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+        with safe_open(path, "pt") as file:
+            owner = (file.metadata() or {}).get("key")
+            if owner == key:
+                return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise Damaged(path, f"not whole weights ({error})", mend) from None
+    raise Damaged(path, f"the weights of run {owner}, not of {key}", mend)

@@ -117,7 +117,7 @@ class Chaos:
             time.sleep(self.random.uniform(0.2, 2.5))
             if self.workers():  # else there is nobody at work yet that could be disturbed
                 self.strike()
-        while not all(self.store.done(run.spec, ["benchbench"]) for run in self.plan.runs):
+        while not all(job.done for job in jobs(self.plan, self.store)):
             self.start()
             time.sleep(0.5)
         for front in self.fronts:

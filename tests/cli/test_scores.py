@@ -2,7 +2,6 @@
 
 import json
 import math
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +16,8 @@ from benchbench.data.download import Watch
 from benchbench.dataset import Dataset
 from benchbench.errors import BenchError, DataMissing, SchemaError, Unfit, UnknownName
 from benchbench.run import load
-from benchbench.run.record import Record
-from benchbench.scoring.summary import read_summaries
+from benchbench.run.record import Record, read_record
+from benchbench.scoring.summary import read_summary
 from benchbench.suite.spec import RunSpec
 
 from ..stand_ins import ComputedSplit, Untrained, bench, invoke
@@ -110,7 +109,7 @@ def test_score_says_and_keeps_the_range_it_mapped(tmp_path: Path) -> None:
     np.save(path, np.random.default_rng(0).integers(0, 256, (2, 2, 9, 9), dtype=np.uint8))
     output = bench("score", path, path, "--range", 0, 255, "--out", out)
     assert "values from 0 to 255 mapped to [0, 1]" in output
-    assert read_summaries(out)["benchbench"].span == (0, 255)
+    assert read_summary(out / "benchbench-v1.json").span == (0, 255)
     for ends in ((0, math.inf), (-math.inf, 0), (1, 1), (2, 1)):
         with pytest.raises(Unfit, match="expected two finite ends, the lower one first"):
             bench("score", path, path, "--range", *ends)
@@ -214,8 +213,8 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         folder.mkdir(parents=True)
         (folder / "spec.yaml").write_text(yaml.safe_dump(spec.to_dict()))
         if "fff" not in name:
-            record = Record(spec.to_dict(), spec.key, 0, 0, 0, None, 0.0, 0.0, None)
-            (folder / "record.json").write_text(json.dumps(asdict(record)))
+            key = name.rpartition("-")[2]
+            Record(spec.to_dict(), key, 0, 0, 0, None, 0.0, 0.0, None).write(folder)
     return tmp_path / "results"
 
 
@@ -224,15 +223,26 @@ def held(folder: Path) -> dict[Path, tuple[bytes, int]]:
     return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
 
 
-def test_rescore_adds_files_and_changes_none(results: Path) -> None:
+def test_rescore_adds_files_and_changes_none_but_the_record_that_names_them(
+    results: Path,
+) -> None:
     bench("rescore", "abc1", "-p", "benchbench", "--results", results)
     before = held(results)
     output = bench("rescore", "abc1", "-p", "benchbench", "-p", "mim", "--results", results)
     after = held(results)
-    assert {path: after[path] for path in before} == before
+    assert [path.name for path in before if after[path] != before[path]] == ["record.json"]
     assert sorted(path.name for path in after.keys() - before.keys()) == [
+        "002.json",
         "mim-v1.json",
         "mim-v1.parquet",
+    ]
+    record = read_record(results / "runs/noise/last/seed0-abc123")
+    assert record is not None
+    assert sorted(record.files) == [
+        "scores/benchbench-v1.json",
+        "scores/benchbench-v1.parquet",
+        "scores/mim-v1.json",
+        "scores/mim-v1.parquet",
     ]
     assert protocols.get("mim").signature("mae") in output
     assert str(results / "runs/noise/last/seed0-abc123") in output

@@ -19,7 +19,7 @@ from benchbench.run.attempt import attempt_file, attempts
 from benchbench.run.claim import Claim
 from benchbench.run.job import Job, Settings
 from benchbench.run.provenance import TRAIL
-from benchbench.run.record import Store
+from benchbench.run.record import Store, read_record
 from benchbench.suite.code import code_of
 from benchbench.suite.plan import Plan
 from benchbench.training.events import Event, Training
@@ -90,7 +90,7 @@ def test_the_record_tells_of_every_attempt(make_job: Callable[..., Job]) -> None
     answers = iter([False, True])
     do(job, stop=lambda: next(answers))
     do(job)
-    finished = job.store.record(job.run.spec)
+    finished = read_record(job.folder)
     assert finished is not None
     rows = finished.provenance["attempts"]
     assert [attempt["outcome"] for attempt in rows] == ["interrupted", "interrupted", None]
@@ -152,7 +152,7 @@ def test_a_full_disk_at_the_record_costs_nothing_but_the_test(
         status, message = do(job)
     assert status == "failed"
     assert "No space left on device; free some, then run again" in message
-    assert job.store.record(job.run.spec) is None
+    assert read_record(job.folder) is None
     history = (job.folder / "history.jsonl").read_text()
     assert do(job)[0] == "done"
     assert (job.folder / "history.jsonl").read_text() == history
@@ -199,7 +199,7 @@ def test_a_training_does_not_go_on_under_other_code(
     assert "\n" not in message
     monkeypatch.undo()
     assert do(make_job())[0] == "done"
-    assert make_job().store.record(job.run.spec).provenance["codes"] == [  # type: ignore[union-attr]
+    assert read_record(job.folder).provenance["codes"] == [  # type: ignore[union-attr]
         code_of(job.run.spec).to_dict()
     ]
 
@@ -210,7 +210,7 @@ def test_a_training_that_was_allowed_to_go_on_tells_both_codes(
     job = resume_under_other_code(make_job(), monkeypatch)
     assert do(replace(job, any_code=True), stop=lambda: True)[0] == "interrupted"
     assert do(job)[0] == "done"
-    record = job.store.record(job.run.spec)
+    record = read_record(job.folder)
     assert record is not None
     assert [code["model"] == "edited" for code in record.provenance["codes"]] == [False, True]
     assert job.stale == ("model",)
@@ -269,7 +269,7 @@ def test_a_run_that_another_process_scores_is_not_set_aside(
     holder = Claim(job.folder)
     assert do(replace(job, code=now, anew=True))[0] == "held"
     holder.release("done")
-    assert job.store.record(job.run.spec) is not None
+    assert read_record(job.folder) is not None
 
 
 def test_a_new_attempt_forgets_that_the_run_was_cancelled(make_job: Callable[..., Job]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import shutil
 import statistics
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchbench.report.board import boards, size
-from benchbench.run.record import Store
+from benchbench.run.record import Store, read_record
 from benchbench.suite.plan import Plan
 from benchbench.suite.plan import plan as make_plan
 
@@ -92,11 +91,33 @@ def test_finished_runs_without_scores_are_told(plan: Plan, finish: Finish, tmp_p
     store = Store(tmp_path)
     for seed in range(3):
         finish(store, plan, "ConvLSTM", seed, 31.0)
-        shutil.rmtree(store.folder(plan.runs[1 + seed].spec) / "scores")
+        folder = store.folder(plan.runs[1 + seed].spec)
+        record = read_record(folder)
+        assert record is not None
+        dataclasses.replace(record, files={}).write(folder)
     (board,) = boards(plan, store)
     assert board.notes[-1] == (
         "3 finished runs are not scored under benchbench; `bench run` scores them."
     )
+
+
+def test_a_damaged_run_is_named_below_its_row_and_gives_no_number(
+    plan: Plan, finish: Finish, tmp_path: Path
+) -> None:
+    store = Store(tmp_path)
+    for seed in range(3):
+        finish(store, plan, "ConvLSTM", seed, 31.0 + seed)
+    for seed, name in ((1, "record.json"), (2, "scores/benchbench-v1.json")):
+        path = store.folder(plan.runs[1 + seed].spec) / name
+        path.write_text(path.read_text().replace("6", "7", 1))
+    (board,) = boards(plan, store)
+    assert board.texts[1][0] == "ConvLSTM (1 of 3 seeds, 2 damaged)"
+    assert board.texts[1][3] == "31.00"
+    first, second = board.notes[-2:]
+    assert first.startswith("Damaged: ConvLSTM on moving_digits, seed 1: ")
+    assert "record.json: its digest is not that of what it says; delete the run's" in first
+    assert "benchbench-v1.json: its sha256 is " in second
+    assert f"score it again: bench rescore {plan.runs[3].spec.key} -p benchbench" in second
 
 
 def test_runs_that_the_suite_does_not_ask_for_stay_out(

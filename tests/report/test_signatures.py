@@ -14,7 +14,7 @@ from benchbench import protocols
 from benchbench.clip import Clip
 from benchbench.report.board import Board, boards
 from benchbench.report.leaderboard import render
-from benchbench.run.record import Record, Store
+from benchbench.run.record import Record, Store, score_files
 from benchbench.scoring.evaluate import evaluate
 from benchbench.scoring.protocol import Protocol, ssim
 from benchbench.scoring.stream import predicted
@@ -44,11 +44,10 @@ def finish(
     """Leaves a record and the scores of each model's predictor, as if the run had been made."""
     white = ComputedSplit(lambda index: torch.ones(CLIP.shape), 4)
     for run in plan.runs:
-        folder = store.folder(run.spec) / "scores"
-        evaluate(predicted(Off(errors[run.model]), white, CLIP), scored[run.model], folder)
-        store.write(
-            run.spec, Record(run.spec.to_dict(), run.spec.key, 10, 6, 6, 0.1, 10.0, 1.0, None)
-        )
+        folder, asked = store.folder(run.spec), scored[run.model]
+        evaluate(predicted(Off(errors[run.model]), white, CLIP), asked, folder / "scores")
+        record = Record(run.spec.to_dict(), run.spec.key, 10, 6, 6, 0.1, 10.0, 1.0, None)
+        record.reseal(folder, score_files(*(protocol.stem for protocol in asked)))
 
 
 def ranking(board: Board, metric: str) -> list[str]:

@@ -15,12 +15,12 @@ from torch import Tensor
 
 from benchbench import protocols
 from benchbench.clip import Clip
-from benchbench.errors import SchemaError, Unfit
+from benchbench.errors import Damaged, SchemaError, Unfit
 from benchbench.predictor import Predictor
 from benchbench.scoring import rows
 from benchbench.scoring.evaluate import evaluate
 from benchbench.scoring.stream import Stream, predicted
-from benchbench.scoring.summary import read_summaries
+from benchbench.scoring.summary import Summary, read_summary
 
 from ..stand_ins import ComputedSplit, Untrained
 
@@ -52,6 +52,12 @@ def split(length: int = 23, clip: Clip = CLIP) -> ComputedSplit:
 
 def stream(predictor: Predictor, some: ComputedSplit | None = None, **how: Any) -> Stream:
     return predicted(predictor, split() if some is None else some, CLIP, **how)
+
+
+def read_summaries(folder: Path) -> dict[str, Summary]:
+    """Protocol name to the summary that lies in a folder."""
+    summaries = [read_summary(path) for path in folder.glob("*.json")]
+    return {summary.protocol: summary for summary in summaries}
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -250,8 +256,9 @@ def test_a_file_that_is_no_summary_is_named(folder: Path, tmp_path: Path) -> Non
         whole.replace('"headline"', '"headlines"'),
     ):
         path.write_text(text)
-        with pytest.raises(SchemaError, match=r"openstl-v1\.json: not a summary.*score the run"):
-            read_summaries(tmp_path)
+        with pytest.raises(Damaged, match=r"openstl-v1\.json: .*; delete it and score again"):
+            read_summary(path)
     path.write_text(whole)
-    assert read_summaries(tmp_path) == {"openstl": read_summaries(folder)["openstl"]}
-    assert read_summaries(tmp_path / "none") == {}
+    assert read_summary(path) == read_summary(folder / "openstl-v1.json")
+    with pytest.raises(Damaged, match="not there"):
+        read_summary(tmp_path / "none.json")

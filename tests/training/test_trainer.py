@@ -77,7 +77,7 @@ def run(folder: Path, trainer: Trainer, stop: int | None = None, **options: Any)
         return trainer.predictor(torch.ones(1, 3, 1, 8, 8), 1).sum().item()
 
     options = {"validate": validate, "watch": lambda _: None, **options}
-    return train(trainer, Journal(folder, 2), stop=lambda: trainer.step == stop, **options)
+    return train(trainer, Journal(folder, "key", 2), stop=lambda: trainer.step == stop, **options)
 
 
 def same(first: Weights, second: Weights) -> bool:
@@ -221,7 +221,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(tmp_path: Pa
 
     with pytest.raises(RunFailed, match=r"the loss is nan at step 5 of 8 \(mse nan\); lower"):
         run(tmp_path, make(split=ComputedSplit(poisoned, None)))
-    state = checkpoint.load(tmp_path, device=torch.device("cpu"))
+    state = checkpoint.load(tmp_path, "key", device=torch.device("cpu"))
     assert state is not None
     assert state["step"] == 4
 

@@ -1,0 +1,116 @@
+"""Small JSON files with types: read whole, or told in one sentence with what to do about it.
+
+Whatever lies under a path (nothing, a folder, a pipe, gigabytes, half a file, another type, 10^5
+brackets) is a value of the type, None or `Damaged`. No torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import stat
+from collections.abc import Hashable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar, cast
+
+from pydantic import TypeAdapter, ValidationError
+
+from benchbench.errors import Damaged
+
+LARGEST = 1 << 26
+"""Bytes of the largest file that is read; ours have thousands."""
+LONGEST = 200
+"""Characters of a fault that are told."""
+
+T = TypeVar("T")
+
+
+class Content(NamedTuple):
+    """A file's bytes, and when it was last touched by the clock of its file system."""
+
+    data: bytes
+    touched: float
+
+
+def read(path: Path, kind: type[T], mend: str) -> T | None:
+    """The value in a JSON file; None where there is no file.
+
+    Args:
+        path: the file.
+        kind: what its value must be: a dataclass, a TypedDict, a pydantic model.
+        mend: what to do where it is not.
+
+    Raises:
+        Damaged: the file is not such a value.
+    """
+    content = read_content(path, mend)
+    return None if content is None else parse(content.data, kind, path, mend)
+
+
+def read_content(path: Path, mend: str) -> Content | None:
+    """The whole content of a file; None where there is none.
+
+    It is opened and not only looked at, which makes network file systems ask anew.
+
+    Raises:
+        Damaged: it is no file of a small size, or cannot be read.
+    """
+    try:
+        with open(path, "rb", opener=_at_once) as file:
+            facts = os.fstat(file.fileno())
+            if not stat.S_ISREG(facts.st_mode):
+                raise Damaged(path, "not a file", mend)
+            if facts.st_size > LARGEST:
+                raise Damaged(path, f"{facts.st_size:,} bytes, at most {LARGEST:,}", mend)
+            return Content(file.read(LARGEST), facts.st_mtime)
+    except IsADirectoryError:
+        raise Damaged(path, "a folder, not a file", mend) from None
+    except (FileNotFoundError, NotADirectoryError):
+        if path.is_symlink():
+            raise Damaged(path, "a link to nothing", mend) from None
+        return None
+    except OSError as error:
+        raise Damaged(path, f"cannot be read ({error.strerror})", mend) from None
+
+
+def parse(data: bytes, kind: type[T], path: Path, mend: str) -> T:
+    """The value in JSON text that was read from a path.
+
+    Raises:
+        Damaged: the text is not such a value.
+    """
+    with _telling(path, mend):
+        return cast(T, _adapter(cast(Hashable, kind)).validate_json(data))
+
+
+def typed(values: dict[str, Any], kind: type[T], path: Path, mend: str) -> T:
+    """The value in plain values that were parsed of a path.
+
+    Raises:
+        Damaged: they are not such a value.
+    """
+    with _telling(path, mend):
+        return cast(T, _adapter(cast(Hashable, kind)).validate_python(values))
+
+
+@contextlib.contextmanager
+def _telling(path: Path, mend: str) -> Iterator[None]:
+    """Turns what pydantic has against a value into one sentence about its first fault."""
+    try:
+        yield
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = ".".join(map(str, fault["loc"]))
+        what = f"{place}: {fault['msg']}" if place else fault["msg"]
+        raise Damaged(path, what[:LONGEST], mend) from None
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Opens without waiting for somebody to write, where the file is a pipe."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+@functools.cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)

@@ -1,0 +1,87 @@
+"""Damaged runs, as each command tells of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchbench.errors import Damaged
+
+from ..stand_ins import bench, invoke, tiny
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def suite(write_suite: Write, tmp_path: Path) -> Path:
+    """The suite's two runs, done; the first one's record says something else since."""
+    path = write_suite(tiny())
+    bench("run", path, "--results", tmp_path / "results")
+    record = damaged_file(tmp_path / "results")
+    record.write_text(record.read_text().replace('"parameters": 0', '"parameters": 9'))
+    return path
+
+
+def damaged_file(results: Path) -> Path:
+    """The record of the suite's first run."""
+    (record,) = results.glob("runs/moving_digits/persistence/*/record.json")
+    return record
+
+
+@pytest.mark.parametrize("command", ["plan", "run", "table", "status", "retry"])
+def test_every_command_names_the_damaged_file_and_goes_on(
+    suite: Path, tmp_path: Path, command: str
+) -> None:
+    results = tmp_path / "results"
+    before = damaged_file(results).read_bytes()
+    status = 1 if command == "run" else 0
+    told = bench(command, suite, "--results", results, status=status)
+    assert f"{damaged_file(results)}: its digest is not that" in told.replace("\n", "")
+    assert "convlstm" in told or command == "retry"
+    assert damaged_file(results).read_bytes() == before
+
+
+def test_plan_and_run_count_damaged_runs_apart(suite: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    planned = bench("plan", suite, "--results", results)
+    assert "tiny: 0 to run, 1 done, 1 damaged" in planned
+    told = bench("run", suite, "--results", results, status=1)
+    assert "tiny: 0 to run, 1 done, 1 damaged" in told
+    assert "persistence (0 of 1 seeds, 1 damaged)" in told
+
+
+def test_what_is_advised_mends_a_damaged_score_and_the_number_is_the_same(
+    suite: Path, tmp_path: Path
+) -> None:
+    results = tmp_path / "results"
+    damaged_file(results).unlink()
+    table = bench("run", suite, "--results", results)
+    folder = damaged_file(results).parent
+    scores = folder / "scores" / "benchbench-v1.json"
+    scores.write_text(scores.read_text().replace("1", "2", 3))
+    told = bench("table", suite, "--results", results, "--format", "markdown")
+    key = folder.name.removeprefix("seed0-")
+    assert f"score it again: bench rescore {key} -p benchbench" in told
+    bench("rescore", key, "-p", "benchbench", "--results", results)
+    again = bench("table", suite, "--results", results)
+    assert again[again.index("moving_digits") :] in table
+
+
+def test_status_reads_every_file_to_the_end_where_it_is_asked(suite: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    (parquet,) = results.glob("runs/*/convlstm/*/scores/*.parquet")
+    content = bytearray(parquet.read_bytes())
+    content[len(content) // 2] ^= 1
+    parquet.write_bytes(content)
+    assert str(parquet) not in bench("status", suite, "--results", results)
+    told = bench("status", suite, "--verify", "--results", results, status=1)
+    assert f"{parquet}: its sha256 is " in told
+    assert "2 damaged" in told
+
+
+def test_rescore_refuses_a_damaged_record(suite: Path, tmp_path: Path) -> None:
+    folder = damaged_file(tmp_path / "results").parent
+    with pytest.raises(Damaged, match=r"record\.json: its digest .*; delete the run's folder"):
+        invoke("rescore", folder, "-p", "openstl")
