@@ -79,15 +79,16 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f"; known: {', '.join(names)}" if names else ""
 
 
-def located(error: Exception, file: str | None = None) -> str:
+def located(error: Exception, *files: str | None) -> str:
     """`models/net.py, line 3: NameError: name 'x' is not defined`: what an error is, and where.
 
-    The place is the last one in `file` or in a file beside it; none where the error passed by.
+    The place is the last one in a file or in one beside it; none where the error passed by.
     """
     if isinstance(error, SyntaxError):
         return f"{error.filename}, line {error.lineno}: SyntaxError: {error.msg}"
     text = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+    folders = {Path(file).parent for file in files if file}
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if file and Path(frame.filename).parent == Path(file).parent:
+        if Path(frame.filename).parent in folders:
             return f"{frame.filename}, line {frame.lineno}: {text}"
     return text

@@ -6,14 +6,14 @@ B batch, T frames, C channels, H height, W width. Frames are float32 in [0, 1].
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from benchbench.errors import SchemaError
+from benchbench.errors import SchemaError, Unfit
 from benchbench.sampling import Sampling
 
 
@@ -38,7 +38,16 @@ class Criterion:
     reduction: str = "mean"
 
     def __call__(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Named terms of the loss between two tensors of the same shape."""
+        """Named terms of the loss between two tensors of the same shape.
+
+        Raises:
+            Unfit: their shapes differ, even where one would broadcast to the other.
+        """
+        if prediction.shape != target.shape:
+            raise Unfit(
+                f"the loss compares a prediction {tuple(prediction.shape)} with true frames "
+                f"{tuple(target.shape)}; expected equal shapes"
+            )
         error = prediction - target
         reduce = torch.sum if self.reduction == "sum" else torch.mean
         terms: dict[str, Tensor] = {}
@@ -130,3 +139,19 @@ class Predictor(nn.Module, ABC):
     @abstractmethod
     def losses(self, context: Tensor, target: Tensor, progress: Progress) -> dict[str, Tensor]:
         """Named terms whose sum is minimised, from (B, context, …) and (B, horizon, …) frames."""
+
+
+def require_frames(prediction: Any, shape: Sequence[int], precision: str) -> None:
+    """Refuses what is not predicted frames of a shape.
+
+    Raises:
+        Unfit: the message says what `forward` gave and what it should have given.
+    """
+    expected = f"expected frames {tuple(shape)} (B, horizon, C, H, W)"
+    if not isinstance(prediction, Tensor):
+        raise Unfit(f"forward gave {type(prediction).__name__}; {expected}, one tensor")
+    if prediction.shape != torch.Size(shape):
+        raise Unfit(f"forward gave frames {tuple(prediction.shape)}; {expected}")
+    dtypes = (torch.float32,) if precision == "fp32" else (torch.float32, torch.bfloat16)
+    if prediction.dtype not in dtypes:
+        raise Unfit(f"forward gave frames of {prediction.dtype}; expected torch.float32")

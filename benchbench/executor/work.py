@@ -14,9 +14,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
-from benchbench.errors import BenchError, RunFailed
+from benchbench.errors import BenchError, RunFailed, located
 from benchbench.executor import Outcome
 from benchbench.executor.state import StateFile
+from benchbench.registry import DATASETS, MODELS
 from benchbench.run.claim import Claim, Held
 from benchbench.run.job import Job
 from benchbench.run.provenance import about
@@ -93,8 +94,8 @@ def _attempt(
                 message = "another machine took over"
             log.info("interrupted: %s", message)
         except Exception as error:
-            status, message = "failed", explain(error)
-            _log_failure(error)
+            status, message = "failed", explain(error, *_sources(job))
+            _log_failure(error, message)
         tell(Note(status, message))
     return Outcome(job, status, message)
 
@@ -114,8 +115,18 @@ def _check_code(job: Job, now: Code) -> None:
         )
 
 
-def explain(error: BaseException) -> str:
-    """A failure in words a person can act on."""
+def _sources(job: Job) -> list[str]:
+    """The files of a run's model and dataset."""
+    spec = job.run.spec
+    paths = []
+    for registry, name in ((MODELS, spec.model), (DATASETS, spec.dataset)):
+        with contextlib.suppress(BenchError):  # it is gone since the run was planned
+            paths.append(registry.path(name))
+    return [str(path) for path in paths if path]
+
+
+def explain(error: Exception, *files: str) -> str:
+    """A failure in words a person can act on; the place is in one of the files or beside it."""
     import torch
 
     if isinstance(error, BenchError):
@@ -127,16 +138,16 @@ def explain(error: BaseException) -> str:
     if isinstance(error, OSError) and _full(error):
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}; free some, then run again: it goes on from its checkpoint"
-    return f"{type(error).__name__}: {error}"
+    return located(error, *files)
 
 
 def _full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in FULL
 
 
-def _log_failure(error: Exception) -> None:
+def _log_failure(error: Exception, message: str) -> None:
     explained = isinstance(error, BenchError) or _full(error)
-    log.error("failed: %s", explain(error), exc_info=None if explained else error)
+    log.error("failed: %s", message, exc_info=None if explained else error)
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ from benchbench.clip import Clip
 from benchbench.dataset import Split
 from benchbench.errors import DataMissing, SchemaError, Unfit
 from benchbench.precision import autocast
-from benchbench.predictor import Predictor
+from benchbench.predictor import Predictor, require_frames
 
 CPU = torch.device("cpu")
 
@@ -61,7 +61,8 @@ def predicted(
 
     Raises:
         SchemaError: the split is empty or endless.
-        Unfit: while it is gone through: a prediction of another shape, true frames outside [0, 1].
+        Unfit: while it is gone through: the predictor gives anything but such frames, or true
+            frames are outside [0, 1].
     """
 
     def batches() -> Generator[Batch, None, None]:
@@ -70,13 +71,9 @@ def predicted(
         try:
             for ids, context, target in _sequences(split, clip, batch):
                 with torch.inference_mode(), autocast(device, precision):
-                    prediction = predictor(context.to(device), clip.horizon).float()
-                if prediction.shape != target.shape:
-                    raise Unfit(
-                        f"the predictor gave frames {tuple(prediction.shape)}; "
-                        f"expected {tuple(target.shape)}"
-                    )
-                yield Batch(ids, prediction, target)
+                    prediction = predictor(context.to(device), clip.horizon)
+                require_frames(prediction, target.shape, precision)
+                yield Batch(ids, prediction.float(), target)
         finally:
             predictor.train(training)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchbench.atomic import write_text
-from benchbench.training import checkpoint
+from benchbench.training import checkpoint, preflight
 from benchbench.training.events import Interrupted, Training, Watch
 from benchbench.training.trainer import Trainer
 from benchbench.training.weights import Weights
@@ -76,12 +76,15 @@ def train(
         workers: processes that load clips.
 
     Raises:
+        Unfit: the model's first predictions or losses cannot be trained on.
         RunFailed: the loss is not finite; the message names the step.
         Interrupted: `stop` said so.
     """
     journal.resume(trainer)
     steps, first, began = trainer.train.iterations, trainer.step + 1, 0.0
     for frames in trainer.batches(workers):
+        if trainer.step == 0:
+            preflight.check(trainer, frames)
         terms = trainer.iterate(frames)
         mse = None
         if trainer.validates:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -76,6 +76,18 @@ class Trainer:
         """Whether a validation follows the iteration just done."""
         return self.step % self.train.validate_every == 0 or self.step == self.train.iterations
 
+    @property
+    def progress(self) -> Progress:
+        """Where training stands, as a loss may know it."""
+        return Progress(
+            step=self.step,
+            steps=self.train.steps,
+            steps_per_epoch=self.steps_per_epoch,
+            generator=self.generator,
+            sampling=self.train.sampling,
+            criterion=self.criterion,
+        )
+
     def batches(self, workers: int) -> Iterator[Tensor]:
         """The remaining batches, (B, T, C, H, W), loaded by a number of processes."""
         order = Batches(
@@ -119,19 +131,11 @@ class Trainer:
         Raises:
             RunFailed: the loss is not finite; the message names the step.
         """
-        progress = Progress(
-            step=self.step,
-            steps=self.train.steps,
-            steps_per_epoch=self.steps_per_epoch,
-            generator=self.generator,
-            sampling=self.train.sampling,
-            criterion=self.criterion,
-        )
-        context, target = torch.split(frames, [self.clip.context, self.clip.horizon], dim=1)
+        context, target = self.split_clip(frames)
         self.optimizer.zero_grad(set_to_none=True)
         with autocast(self.device, self.train.precision):
-            losses = self.predictor.losses(context, target, progress)
-            loss = torch.stack([term.float() for term in losses.values()]).sum()
+            losses = self.predictor.losses(context, target, self.progress)
+            loss = self.total(losses)
         terms = {name: term.item() for name, term in losses.items()}
         if not math.isfinite(loss.item()):
             raise RunFailed(
@@ -144,6 +148,15 @@ class Trainer:
             torch.nn.utils.clip_grad_norm_(self.predictor.parameters(), self.train.clip_norm)
         self.optimizer.step()
         return terms
+
+    def split_clip(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Context and target of clips (B, T, C, H, W)."""
+        context, target = torch.split(frames, [self.clip.context, self.clip.horizon], dim=1)
+        return context, target
+
+    def total(self, losses: Mapping[str, Tensor]) -> Tensor:
+        """What is minimised: the sum of the terms, in float32."""
+        return torch.stack([term.float() for term in losses.values()]).sum()
 
     def judge(self, mse: float) -> None:
         """Takes note of the validation MSE now; keeps the weights if they are the best."""

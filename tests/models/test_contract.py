@@ -15,7 +15,12 @@ from benchbench.clip import Clip
 from benchbench.errors import Unfit
 from benchbench.predictor import Predictor, Progress
 from benchbench.registry import MODELS, build_model
+from benchbench.suite.schema import Train
+from benchbench.training import preflight
+from benchbench.training.trainer import Trainer
 from benchbench.weights.certificate import certificate
+
+from ..stand_ins import ComputedSplit
 
 CONTEXT, HORIZON = 2, 2
 COMBINATIONS: tuple[tuple[str, ...], ...] = ((), ("ce",), ("se",), ("ce", "se"))
@@ -111,6 +116,17 @@ def test_it_predicts_any_number_of_frames_of_any_channels(
         assert predicted.shape == (2, horizon, *context.shape[2:])
         assert predicted.dtype == torch.float32
         assert predicted.isfinite().all()
+
+
+@every_model
+def test_its_first_batch_is_fit_to_train_on(model: str, options: dict[str, Any]) -> None:
+    if not MODELS.get(model).trains:
+        return
+    predictor, clip = build(model, options)
+    clips = torch.cat(frames(clip), dim=1)
+    train = Train.model_validate({"steps": 10, "batch": 2})
+    split = ComputedSplit(clips.__getitem__, 2)
+    preflight.check(Trainer(predictor, split, clip, train, seed=0), clips)
 
 
 @every_model

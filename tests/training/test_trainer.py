@@ -192,7 +192,7 @@ def test_a_loss_is_told_the_epoch(tmp_path: Path) -> None:
 
     trainer.predictor.losses = watched  # type: ignore[method-assign]
     run(tmp_path, trainer)
-    assert epochs == [0, 0, 1, 1, 2, 2, 3, 3]  # of 2 whole batches each
+    assert epochs == [0, 0, 0, 1, 1, 2, 2, 3, 3]  # the preflight, then 2 whole batches each
 
 
 @pytest.mark.parametrize("weights", ["best", "last"])
