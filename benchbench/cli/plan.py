@@ -13,6 +13,8 @@ from benchbench.cli.options import Chosen, Overrides, Results, SuiteFile, Verbos
 from benchbench.cli.output import console, say, table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from benchbench.cli.options import Selection
     from benchbench.run.job import Job, JobState
     from benchbench.suite.plan import Plan
@@ -52,7 +54,21 @@ def say_states(selection: Selection) -> list[tuple[Job, JobState]]:
     for job, state in states:
         if not isinstance(state, str):
             say(f"damaged: {job.run.title}: {state}", "red")
+    say_stale(selection, [job for job, _ in states if job.stale])
     return states
+
+
+def say_stale(selection: Selection, jobs: Sequence[Job]) -> None:
+    """Says how many runs were made or begun under other code than today's, and what to type."""
+    for kind, some in (
+        ("done", [job for job in jobs if job.state == "done"]),
+        ("interrupted", [job for job in jobs if job.state == "to do"]),
+    ):
+        if some:
+            parts = ", ".join(dict.fromkeys(part for job in some for part in job.stale))
+            say(f"{len(some)} {kind} under other code than today's ({parts})", "yellow")
+    if jobs:
+        say(f"to run them again from the start: {selection.command('retry', '--stale')}", "yellow")
 
 
 def show_plan(selection: Selection, how: How, *, verbose: bool) -> None:
@@ -64,6 +80,7 @@ def show_plan(selection: Selection, how: How, *, verbose: bool) -> None:
         steps = str(run.spec.train.iterations) if run.spec.train else "–"
         folder = [str(job.folder)] if verbose else []
         text = _state(job, state)
+        text += ", other code" if job.stale not in ((), ("unknown",)) else ""
         rows.append((run.model, run.dataset, str(run.spec.seed), steps, text, *folder))
     headings = ("Model", "Dataset", "Seed", "Steps", "State", *(["Folder"] if verbose else []))
     table(headings, rows, right=("Seed", "Steps"))

@@ -74,7 +74,7 @@ def _look(job: Job, submitted: Submitted | None, now: float) -> Standing:
     if isinstance(state, Damaged):
         return Standing(job, "damaged", str(state))
     if state == "done":
-        return Standing(job, "done", _history(job.folder))
+        return Standing(job, "done", _history(job))
     return _standing(job, submitted, now)
 
 
@@ -147,9 +147,12 @@ def _explained(rows: list[Standing]) -> list[Standing]:
     ]
 
 
-def _history(folder: Path) -> str:
-    newest = latest(folder)
-    return f"{newest.number} attempts" if newest is not None and newest.number > 1 else ""
+def _history(job: Job) -> str:
+    """How many attempts a finished run took, and what of its code is other now."""
+    newest = latest(job.folder)
+    several = [f"{newest.number} attempts"] if newest is not None and newest.number > 1 else []
+    other = [f"other code ({', '.join(job.stale)})"] if job.stale else []
+    return ", ".join([*several, *other])
 
 
 def cancel(rows: Sequence[Standing]) -> list[Standing]:

@@ -6,13 +6,16 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from benchbench.errors import Damaged
+from benchbench.report import origins
+from benchbench.report.origins import stale_parts
 from benchbench.run.record import Finished
 from benchbench.scoring.protocol import Column
 from benchbench.scoring.summary import Summary, decimals
+from benchbench.suite.code import Code, codes_of
 
 if TYPE_CHECKING:
     from benchbench.run.record import Record, Store
@@ -61,6 +64,8 @@ class Row:
     """How its training data differ from the dataset's."""
     damaged: int = 0
     """Seeds whose files are not what was written; no number is of them."""
+    stale: tuple[str, ...] = ()
+    """Parts of the code that are other today than when its runs were made."""
 
     def texts(self, digits: Mapping[Column, int]) -> list[str]:
         """The row as it is printed, from each column and its number of decimals."""
@@ -68,6 +73,7 @@ class Row:
         done = f"{self.done} of {self.seeds} seeds{damaged}"
         note = "" if self.done == self.seeds else f" ({done})"
         cells = [self.cells.get(column, Spread(())).text(n) for column, n in digits.items()]
+        note += " (other code)" if self.stale else ""
         return [self.model + note, size(self.parameters), *cells, self.seconds.text(0)]
 
 
@@ -136,8 +142,9 @@ Runs = Mapping[str, "Finished | Damaged | None"]
 def boards(plan: Plan, store: Store) -> list[Board]:
     """The suite's tables; the suite decides rows and order, what is not done is a dash."""
     runs = {run.spec.key: _read(store, run) for run in plan.runs}
+    now = codes_of(run.spec for run in plan.runs)
     return [
-        _board(plan, runs, source.label, protocol)
+        _board(plan, runs, now, source.label, protocol)
         for source in plan.datasets
         for protocol in plan.suite.protocols
         if any(run.dataset == source.label for run in plan.runs)
@@ -151,7 +158,9 @@ def _read(store: Store, run: Run) -> Finished | Damaged | None:
         return error
 
 
-def _board(plan: Plan, results: Runs, dataset: str, protocol: str) -> Board:
+def _board(
+    plan: Plan, results: Runs, now: Mapping[str, Code], dataset: str, protocol: str
+) -> Board:
     runs = [run for run in plan.runs if run.dataset == dataset]
     planned = Counter(run.model for run in runs)
     scored: dict[str, list[tuple[Record, Summary]]] = {label: [] for label in planned}
@@ -168,10 +177,16 @@ def _board(plan: Plan, results: Runs, dataset: str, protocol: str) -> Board:
     columns = _columns(summaries)
     data = {run.model: run.train_data for run in runs}
     broken = Counter(run.model for run, _ in damaged)
+    records = {label: [record for record, _ in pairs] for label, pairs in scored.items()}
     rows = tuple(
-        _row(label, scored[label], n, data[label], broken[label]) for label, n in planned.items()
+        replace(
+            _row(label, scored[label], n, data[label], broken[label]),
+            stale=stale_parts(records[label], now),
+        )
+        for label, n in planned.items()
     )
     notes = [*_notes(columns, summaries, rows), *_infinite(scored), *_validated(scored)]
+    notes += origins.notes(records, now)
     if unscored:
         notes.append(
             f"{unscored} finished runs are not scored under {protocol}; `bench run` scores them."

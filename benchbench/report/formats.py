@@ -122,7 +122,7 @@ def _escape_markdown(text: str) -> str:
 
 TIDY = (
     *("dataset", "protocol", "model", "parameters", "metric", "mean", "std", "seeds"),
-    *("unit", "better", "signature", "train_seconds", "train_data"),
+    *("unit", "better", "signature", "train_seconds", "train_data", "other_code"),
 )
 
 
@@ -135,7 +135,8 @@ def tidy(boards: Sequence[Board]) -> list[dict[str, Any]]:
             for column, spread in row.cells.items():
                 number = (column.metric, spread.mean, spread.std, len(spread.values))
                 meaning = (column.unit, column.better, column.signature)
-                values = (*shared, *number, *meaning, row.seconds.mean, row.train_data)
+                origin = (row.train_data, " ".join(row.stale))
+                values = (*shared, *number, *meaning, row.seconds.mean, *origin)
                 lines.append(dict(zip(TIDY, values, strict=True)))
     return lines
 

@@ -89,10 +89,16 @@ class Job:
 
     @property
     def stale(self) -> tuple[str, ...]:
-        """Parts of the code that were other when its record, or its checkpoint, was made."""
+        """Parts of the code that were other when its record, or its checkpoint, was made.
+
+        Empty where the run is damaged, which is the greater fault.
+        """
+        try:
+            finished = self.store.read(self.run.spec)
+        except Damaged:
+            return ()
         if self.code is None:
             return ()
-        finished = self.store.read(self.run.spec)
         past = trail(self.folder) if finished is None else codes(finished.record.provenance)
         return differences(past, self.code)
 

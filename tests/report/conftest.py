@@ -34,9 +34,10 @@ def _finish(store: Store, plan: Plan, model: str, seed: int, mse: float, **field
     scores["mse"] = dataclasses.replace(scores["mse"], infinite=infinite)
     summary = Summary("benchbench", version, "", 6, 2, "", scores, ("ssim", "mse"))
     write_summary(store.folder(run.spec) / "scores", summary)
-    data = fields.get("dataset", {})
+    data, facts = fields.get("dataset", {}), fields.get("provenance", {})
     record = Record(
-        run.spec.to_dict(), run.spec.key, 74_321, 6, 6, 0.1, 10.0 + seed, 1.0, None, data
+        *(run.spec.to_dict(), run.spec.key, 74_321, 6, 6, 0.1, 10.0 + seed, 1.0, None),
+        **{"dataset": data, "provenance": facts},
     )
     record.reseal(store.folder(run.spec), [f"scores/{summary.stem}.json"])
 
