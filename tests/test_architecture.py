@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "benchbench"
 ENGINE = sorted(PACKAGE.rglob("*.py"))
 SOURCES = [*ENGINE, *(ROOT / "models").glob("*.py"), *(ROOT / "datasets").glob("*.py")]
-HEAVY = {"torch", "pandas", "pyarrow", "skimage", "lpips", "torchvision"}
+HEAVY = {"torch", "pandas", "pyarrow", "skimage", "lpips", "torchvision", "scipy"}
 
 # The root of the package: what authors of models and datasets import, and three small helpers.
 AUTHORS_FACE = {"clip", "predictor", "recurrent", "sampling", "dataset", "registry", "errors",
