@@ -48,7 +48,7 @@ def test_every_other_command_runs_in_a_clone_with_the_example_model(tmp_path: Pa
     suite = clone / "suites" / "quickstart.yaml"
     text = suite.read_text()
     # the same commands on a quickstart that takes seconds
-    short = text.replace("steps: 560", "steps: 2").replace("test: 256", "test: 8")
+    short = text.replace("steps: 400", "steps: 2").replace("test: 256", "test: 8")
     assert short.count("steps: 2\n") == 1
     suite.write_text(short.replace("executor: local", "executor: inline"))
     (example,) = re.findall(r"`models/lastmean\.py`:\n\n```python\n(.*?)```", README, re.S)
