@@ -12,7 +12,7 @@ import os
 import stat
 from collections.abc import Hashable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -51,27 +51,42 @@ def read(path: Path, kind: type[T], mend: str) -> T | None:
 def read_content(path: Path, mend: str) -> Content | None:
     """The whole content of a file; None where there is none.
 
-    It is opened and not only looked at, which makes network file systems ask anew.
-
     Raises:
         Damaged: it is no file of a small size, or cannot be read.
     """
+    with open_file(path, mend) as file:
+        if file is None:
+            return None
+        facts = os.fstat(file.fileno())
+        if facts.st_size > LARGEST:
+            raise Damaged(path, f"{facts.st_size:,} bytes, at most {LARGEST:,}", mend)
+        return Content(file.read(LARGEST), facts.st_mtime)
+
+
+@contextlib.contextmanager
+def open_file(path: Path, mend: str) -> Iterator[BinaryIO | None]:
+    """A file to be read, closed at the end; None where there is none.
+
+    It is opened and not only looked at, which makes network file systems ask anew.
+
+    Raises:
+        Damaged: it is no file, or cannot be read.
+    """
     try:
-        with open(path, "rb", opener=_at_once) as file:
-            facts = os.fstat(file.fileno())
-            if not stat.S_ISREG(facts.st_mode):
-                raise Damaged(path, "not a file", mend)
-            if facts.st_size > LARGEST:
-                raise Damaged(path, f"{facts.st_size:,} bytes, at most {LARGEST:,}", mend)
-            return Content(file.read(LARGEST), facts.st_mtime)
+        file = open(path, "rb", opener=_at_once)  # noqa: SIM115 (closed below)
     except IsADirectoryError:
         raise Damaged(path, "a folder, not a file", mend) from None
     except (FileNotFoundError, NotADirectoryError):
         if path.is_symlink():
             raise Damaged(path, "a link to nothing", mend) from None
-        return None
+        yield None
+        return
     except OSError as error:
         raise Damaged(path, f"cannot be read ({error.strerror})", mend) from None
+    with file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise Damaged(path, "not a file", mend)
+        yield file
 
 
 def parse(data: bytes, kind: type[T], path: Path, mend: str) -> T:

@@ -28,7 +28,13 @@ def test_a_write_that_fails_leaves_the_file_before_it_alone(tmp_path: Path) -> N
 
 
 def test_sweep_deletes_what_a_killed_writer_left(tmp_path: Path) -> None:
-    (tmp_path / ".a.0123.tmp").touch()
-    (tmp_path / "a").touch()
+    (tmp_path / f".a.{'01' * 16}.tmp").touch()
+    (tmp_path / f".b.{'01' * 16}.tmp").symlink_to(tmp_path / "a")
+    theirs = ["a", ".a.0123.tmp", ".notes.tmp", f"a.{'01' * 16}.tmp"]
+    for name in theirs:
+        (tmp_path / name).touch()
+    (tmp_path / f".folder.{'01' * 16}.tmp").mkdir()
     sweep(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [*theirs, f".folder.{'01' * 16}.tmp"]
+    )

@@ -153,7 +153,9 @@ def logs(
     folder = store.find(run)
     submission = newest_submissions(store.root, None).get(folder.name.rpartition("-")[2])
     for path in (folder / "log.txt", *(submission.logs(store.root) if submission else ())):
-        if path.exists():
+        if path.exists() and not path.is_file():
+            say(f"{path}: not a file; move it away, the run's next log takes its place")
+        elif path.exists():
             say(f"==> {path} <==")
             for line in tail(path, lines):
                 say(line)

@@ -18,7 +18,7 @@ from typing import Any
 
 from benchbench.executor import Outcome, Terms, Watch
 from benchbench.executor.turns import Turns
-from benchbench.executor.work import stopping
+from benchbench.executor.work import log_file, stopping
 from benchbench.registry import register_executor
 from benchbench.run.job import Job
 from benchbench.run.process import search_path
@@ -101,9 +101,8 @@ class _Seat:
 
     def _start(self, log: Path) -> None:
         self.channel, theirs = multiprocessing.Pipe()
-        log.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "benchbench.executor.worker"]
-        with theirs, log.open("ab") as file:
+        with theirs, log_file(log) as file:
             self.process = subprocess.Popen(
                 [*command, str(theirs.fileno()), self.slot.device],
                 env={**os.environ, **self.slot.environment()},

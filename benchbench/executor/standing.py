@@ -56,7 +56,7 @@ class Standing:
     def last_lines(self, lines: int) -> list[str]:
         """The end of the first log that says anything."""
         for path in self.logs:
-            if path.exists() and (end := tail(path, lines)):
+            if path.is_file() and (end := tail(path, lines)):
                 return end
         return []
 
@@ -75,7 +75,10 @@ def _look(job: Job, submitted: Submitted | None, now: float) -> Standing:
         return Standing(job, "damaged", str(state))
     if state == "done":
         return Standing(job, "done", _history(job))
-    return _standing(job, submitted, now)
+    standing = _standing(job, submitted, now)
+    attempt, report = latest(job.folder), last_report(job.folder)
+    texts = (standing.detail, attempt.damage if attempt else "", report.damage)
+    return replace(standing, detail="; ".join(filter(None, texts)))
 
 
 def verified(rows: Sequence[Standing]) -> list[Standing]:

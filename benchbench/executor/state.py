@@ -9,9 +9,14 @@ import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, cast
+
+from pydantic import ConfigDict, Field
+from typing_extensions import TypedDict
 
 from benchbench.atomic import write_text
+from benchbench.errors import Damaged
+from benchbench.jsonfile import read
 from benchbench.training.events import Event, Note, Testing, Training, clock, from_plain, to_plain
 
 NAME = "state.json"
@@ -19,6 +24,33 @@ WRITE_SECONDS = 2.0
 """Least time between two writings within a phase."""
 LATE_SECONDS = 600.0
 """Age from which the last report is said to be old."""
+MEND = "the run's next report replaces it"
+
+Count = Annotated[int, Field(ge=0, lt=1 << 53)]
+Seconds = Annotated[float, Field(ge=0, lt=1e12, allow_inf_nan=False)]
+
+
+class Events(TypedDict, total=False):
+    """Fields of the events so far."""
+
+    message: str
+    step: Count
+    steps: Count
+    loss: float
+    validation: float | None
+    seconds_a_step: Seconds | None
+    done: Count
+    total: Count
+
+
+class Report(Events):
+    """What the file holds."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    host: str
+    updated: Seconds
+    phase: str
 
 
 @dataclass(frozen=True)
@@ -31,6 +63,8 @@ class LastReport:
     host: str = ""
     updated: float = 0.0
     """Seconds since the epoch."""
+    damage: str = ""
+    """What is wrong with the file."""
 
     @property
     def step(self) -> str:
@@ -61,13 +95,18 @@ class LastReport:
 
 def last_report(folder: Path) -> LastReport:
     """The last report of the run in a folder."""
+    path = folder / NAME
     try:
-        values = json.loads((folder / NAME).read_text(encoding="utf-8"))
-        training = from_plain({**values, "phase": Training.phase}) if "step" in values else None
+        if (values := read(path, Report, MEND)) is None:
+            return LastReport()
+        plain = cast(dict[str, Any], values)
+        training = from_plain({**plain, "phase": Training.phase}) if "step" in plain else None
         assert training is None or isinstance(training, Training)
-        return LastReport(from_plain(values), training, values["host"], values["updated"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return LastReport()
+        return LastReport(from_plain(plain), training, values["host"], values["updated"])
+    except Damaged as error:
+        return LastReport(damage=str(error))
+    except KeyError as error:
+        return LastReport(damage=f"{path}: there is no {error}; {MEND}")
 
 
 class StateFile:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import logging
 import os
 import shlex
 import sys
@@ -19,14 +20,17 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from benchbench.atomic import write_text
-from benchbench.errors import BenchError
+from benchbench.errors import BenchError, Damaged
 from benchbench.executor import squeue
 from benchbench.executor.slurm_job import SlurmJob
 from benchbench.executor.squeue import Queued, split
+from benchbench.jsonfile import read
 from benchbench.run.attempt import Attempt
 from benchbench.run.job import Job
 from benchbench.run.process import search_path
 from benchbench.suite.resources import Request
+
+log = logging.getLogger(__name__)
 
 FOLDER = "slurm"
 FILE = "submission.json"
@@ -116,10 +120,14 @@ class Submitted:
 
 
 def submissions(root: Path) -> list[Submission]:
-    """All the submissions of a results folder, oldest first."""
-    texts = (path.read_text(encoding="utf-8") for path in (root / FOLDER).glob(f"*/{FILE}"))
-    rows = (json.loads(text) for text in texts)
-    unsorted = [Submission(**{**row, "keys": tuple(row["keys"])}) for row in rows]
+    """All the submissions of a results folder, oldest first; warns of those that are damaged."""
+    unsorted = []
+    for path in (root / FOLDER).glob(f"*/{FILE}"):
+        try:
+            if submission := read(path, Submission, "delete it: nothing more is told of its jobs"):
+                unsorted.append(submission)
+        except Damaged as error:
+            log.warning("%s", error)
     return sorted(unsorted, key=lambda submission: submission.submitted)
 
 

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from benchbench.errors import BenchError, RunFailed, located
 from benchbench.executor import Outcome
 from benchbench.executor.state import StateFile
 from benchbench.registry import DATASETS, MODELS
+from benchbench.run.attempt import attempts
 from benchbench.run.claim import Claim, Held
 from benchbench.run.job import Job
 from benchbench.run.provenance import about
@@ -46,15 +47,15 @@ def work(job: Job, *, device: str, watch: Watch, stop: Callable[[], bool]) -> Ou
         job.set_aside()
         now = code_of(job.run.spec)
         claim = Claim(job.folder, about(device, now))
-        (job.folder / CANCELLED).unlink(missing_ok=True)
     except Held as error:
         return Outcome(job, "held", str(error))
     except (OSError, BenchError) as error:
         return Outcome(job, "failed", explain(error))
     outcome = Outcome(job, "killed")
     try:
+        (job.folder / CANCELLED).unlink(missing_ok=True)
         outcome = _attempt(job, now, claim, device, watch, stop)
-    except OSError as error:  # no room for as much as a log
+    except OSError as error:  # no room for as much as a log, or something is in its place
         outcome = Outcome(job, "failed", explain(error))
     finally:
         claim.release(outcome.status, outcome.message)
@@ -83,6 +84,9 @@ def _attempt(
     with _logging_to(job.log):
         name, number = job.run.spec.name, claim.number
         log.info("run %s on %s, attempt %d, process %d", name, device, number, os.getpid())
+        for attempt in attempts(job.folder):
+            if attempt.damage:
+                log.warning("%s", attempt.damage)
         try:
             tell(Note("start"))
             _check_code(job, now)
@@ -138,6 +142,8 @@ def explain(error: Exception, *files: str) -> str:
     if isinstance(error, OSError) and _full(error):
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}; free some, then run again: it goes on from its checkpoint"
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}; put that right, then run again"
     return located(error, *files)
 
 
@@ -180,9 +186,24 @@ def handling(
             signal.signal(number, handler)
 
 
+def log_file(path: Path) -> BinaryIO:
+    """A run's log to be added to; the void where it cannot be, which `work` tells as a failure."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return open(path, "ab", opener=_no_other)
+    except OSError:
+        return Path(os.devnull).open("ab")
+
+
+def _no_other(path: str, flags: int) -> int:
+    """Opens a file, and neither what a link is to nor a pipe that nobody reads."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+
+
 @contextlib.contextmanager
 def _logging_to(path: Path) -> Iterator[None]:
-    handler = logging.FileHandler(path, encoding="utf-8")
+    file = open(path, "a", encoding="utf-8", opener=_no_other)  # noqa: SIM115 (closed below)
+    handler = logging.StreamHandler(file)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     before = log.level, log.propagate
     log.setLevel(logging.INFO)
@@ -197,4 +218,4 @@ def _logging_to(path: Path) -> Iterator[None]:
         log.setLevel(before[0])
         log.propagate = before[1]
         with contextlib.suppress(OSError):
-            handler.close()
+            file.close()

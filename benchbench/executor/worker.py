@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchbench.executor import Outcome
-from benchbench.executor.work import stopping, work
+from benchbench.executor.work import log_file, stopping, work
 from benchbench.run.job import Job
 from benchbench.training.events import Event
 
@@ -79,8 +79,7 @@ class Worker:
 
 def _write_to(log: Path) -> None:
     """Lets all that this process prints, native code included, go to a run's log."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as file:
+    with log_file(log) as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
 

@@ -2,19 +2,57 @@
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, cast
 
+from pydantic import ConfigDict, Field
+from typing_extensions import TypedDict
+
+from benchbench.errors import Damaged
+from benchbench.jsonfile import parse, read_content
 from benchbench.run import process
 
 FOLDER = "attempts"
+NUMBERED = re.compile(r"[0-9]{3,9}\.json")
+OTHERS = ("log.txt", "cancelled")
+"""Files in a run's folder that others than its holder touch."""
+MEND = "delete it if no process is at work on the run"
 STALE_SECONDS = 120.0
 """Age of the last sign of life, by the clock of the file system, at which another machine takes
 over."""
+
+
+Process = Annotated[int, Field(gt=0, lt=1 << 31)]
+
+
+class Ended(TypedDict, total=False):
+    """What an attempt's file tells from its end on, or if its executor knows more."""
+
+    ended: float
+    outcome: str
+    message: str
+    slurm: dict[str, str]
+    began: float
+
+
+class Facts(Ended):
+    """What an attempt's file tells; others may stand beside these."""
+
+    __pydantic_config__ = ConfigDict(  # type: ignore[misc]
+        strict=True, extra="allow", allow_inf_nan=False
+    )
+
+    host: str
+    boot: str
+    space: str
+    process: Process
+    start: str | None
+    since: float
 
 
 @dataclass(frozen=True)
@@ -22,9 +60,12 @@ class Attempt:
     """One attempt as its file tells it."""
 
     number: int
-    facts: dict[str, Any]
+    facts: Mapping[str, Any]
+    """Those of `Facts`, or none where the file is damaged."""
     beat: float
     """When it was last touched, seconds by the clock of the file system."""
+    damage: str = ""
+    """What is wrong with the file; it counts as held until it has not been touched for long."""
 
     @property
     def ended(self) -> bool:
@@ -43,9 +84,14 @@ class Attempt:
 
     @property
     def seconds(self) -> float:
-        """How long it lasted, to the last sign of life."""
-        since = float(self.facts.get("since", self.beat))
-        return max(0.0, float(self.facts.get("ended", self.beat)) - since)
+        """How long it lasted, to its end or its last sign of life.
+
+        The end is by the clock of its process, as its beginning is; a sign of life is by that of
+        the file system, as `began` is.
+        """
+        if "ended" in self.facts:
+            return max(0.0, float(self.facts["ended"] - self.facts["since"]))
+        return max(0.0, self.beat - float(self.facts.get("began", self.beat)))
 
     def alive(self, now: float) -> bool:
         """Whether its owner may still be at work; `now` is by the clock of the file system."""
@@ -55,7 +101,9 @@ class Attempt:
         return now - self.beat < STALE_SECONDS if lives is None else lives
 
     def __str__(self) -> str:
-        return f"process {self.facts.get('process')} on {self.facts.get('host')}"
+        if self.damage:
+            return f"whoever wrote a damaged file ({self.damage})"
+        return f"process {self.facts['process']} on {self.facts['host']}"
 
 
 def attempts(folder: Path) -> list[Attempt]:
@@ -74,9 +122,9 @@ def numbers(folder: Path) -> list[int]:
     """The numbers of the attempts in a run's folder, in order."""
     try:
         paths = list((folder / FOLDER).iterdir())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted(int(p.stem) for p in paths if p.suffix == ".json" and p.stem.isdigit())
+    return sorted(int(path.stem) for path in paths if NUMBERED.fullmatch(path.name))
 
 
 def attempt_file(folder: Path, number: int) -> Path:
@@ -85,15 +133,27 @@ def attempt_file(folder: Path, number: int) -> Path:
 
 
 def read_attempt(folder: Path, number: int) -> Attempt | None:
-    """An attempt; opened and not only looked at, which makes network file systems ask anew."""
-    path = attempt_file(folder, number)
+    """An attempt, None where there is none of the number."""
+    path, touched = attempt_file(folder, number), None
     try:
-        with path.open(encoding="utf-8") as file:
-            return Attempt(number, json.load(file), os.fstat(file.fileno()).st_mtime)
-    except FileNotFoundError:
-        return None
-    except ValueError:
-        return Attempt(number, {}, path.stat().st_mtime)
+        if (content := read_content(path, MEND)) is None:
+            return None
+        touched = content.touched
+        facts = parse(content.data, Facts, path, MEND)
+        return Attempt(number, cast(dict[str, Any], facts), touched)
+    except Damaged as error:
+        touched = path.lstat().st_mtime if touched is None else touched
+        return Attempt(number, {}, touched, str(error))
+
+
+def last_sign(folder: Path, attempt: Attempt) -> float:
+    """When an attempt without an end gave its last sign of life: a touch, or a file it wrote.
+
+    Whoever follows it must look before writing anything.
+    """
+    paths = (path for path in folder.iterdir() if path.name not in OTHERS and path.is_file())
+    signs = [path.stat().st_mtime for path in paths]
+    return min(file_clock(folder), max([attempt.beat, *signs]))
 
 
 def file_clock(folder: Path) -> float:

@@ -18,12 +18,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchbench.atomic import create_text, write_text
+from benchbench.atomic import create_text, sweep, write_text
 from benchbench.errors import BenchError
 from benchbench.run.attempt import (
     Attempt,
     attempt_file,
     file_clock,
+    last_sign,
     latest,
     numbers,
     read_attempt,
@@ -57,6 +58,7 @@ class Claim:
     def __init__(self, folder: Path, about: Mapping[str, Any] | None = None) -> None:
         self.folder = folder
         self.facts = {**identity(), "since": time.time(), **(about or {})}
+        self._began = time.monotonic()
         self.lost = threading.Event()
         """Set where another machine took over, having seen no sign of life for long."""
         self._over = threading.Event()
@@ -72,12 +74,21 @@ class Claim:
         attempt_file(self.folder, 1).parent.mkdir(parents=True, exist_ok=True)
         newest = latest(self.folder)
         while True:
-            if newest is not None and newest.alive(file_clock(self.folder)):
+            self.facts["began"] = now = file_clock(self.folder)
+            if newest is not None and newest.alive(now):
                 raise Held(newest)
             number = newest.number + 1 if newest else 1
             if create_text(attempt_file(self.folder, number), json.dumps(self.facts)):
+                if newest is not None and not newest.ended:
+                    self._date(newest)
                 return number
             newest = read_attempt(self.folder, number)
+
+    def _date(self, predecessor: Attempt) -> None:
+        """Lets the file of one that was killed tell when it gave its last sign of life."""
+        sign = last_sign(self.folder, predecessor)
+        with contextlib.suppress(OSError):
+            os.utime(attempt_file(self.folder, predecessor.number), (sign, sign))
 
     def _beat(self) -> None:
         while not self._over.wait(BEAT_SECONDS):
@@ -95,13 +106,21 @@ class Claim:
             return
         self._over.set()
         self._thread.join()
-        ended = {**self.facts, "ended": time.time(), "outcome": outcome, "message": message}
+        # a clock that is set meanwhile does not change how long it was
+        end = self.facts["since"] + time.monotonic() - self._began
+        ended = {**self.facts, "ended": end, "outcome": outcome, "message": message}
         try:
             write_text(self.path, json.dumps(ended))
         except OSError:
             # a full disk still takes a time stamp; 0 means ended
             with contextlib.suppress(OSError):
                 os.utime(self.path, (0, 0))
+
+
+def clear(folder: Path) -> None:
+    """Deletes what a holder of a run that was killed left half-written; for the next holder."""
+    for place in (folder, folder / "scores"):
+        sweep(place)
 
 
 @contextlib.contextmanager
@@ -113,6 +132,7 @@ def claimed(folder: Path) -> Iterator[None]:
     """
     claim, outcome = Claim(folder), "failed"
     try:
+        clear(folder)
         yield
         outcome = "done"
     finally:

@@ -9,9 +9,10 @@ import torch
 import yaml
 
 from benchbench import protocols, registry
-from benchbench.atomic import sweep, write_text
+from benchbench.atomic import write_text
 from benchbench.data.passport import passport
 from benchbench.errors import RunFailed
+from benchbench.run.claim import clear
 from benchbench.run.job import Job
 from benchbench.run.load import load_predictions
 from benchbench.run.provenance import TRAIL, enter, provenance
@@ -22,7 +23,7 @@ from benchbench.scoring.evaluate import evaluate
 from benchbench.scoring.stream import Stream, keep
 from benchbench.suite.code import Code, code_of
 from benchbench.suite.spec import RunSpec
-from benchbench.training import checkpoint, loop, weights
+from benchbench.training import checkpoint, history, loop, weights
 from benchbench.training.events import Interrupted, Testing, Watch
 from benchbench.training.weights import Weights
 
@@ -44,6 +45,7 @@ def execute(job: Job, device: torch.device, watch: Watch, stop: Stop = lambda: F
         Interrupted: `stop` said so.
     """
     spec, folder = job.run.spec, job.folder
+    clear(folder)
     if (finished := job.store.read(spec)) is not None:
         score_again(job, finished, device, watch, stop)
     else:
@@ -60,9 +62,8 @@ def execute(job: Job, device: torch.device, watch: Watch, stop: Stop = lambda: F
         names, store = job.settings.protocols, job.settings.store_predictions
         files = score(job, subject.predict("test"), names, watch, stop, store=store)
         record = describe(job, subject, tested, now, time.monotonic() - began)
-        training = [loop.HISTORY] if spec.train else []
+        training = [history.NAME] if spec.train else []
         record.reseal(folder, ["spec.yaml", TRAIL, *training, WEIGHTS, *files])
-    sweep(folder)
     checkpoint.remove(folder)  # only now: without a record the next attempt goes on from it
 
 

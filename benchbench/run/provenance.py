@@ -12,13 +12,14 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from benchbench.atomic import write_text
 from benchbench.errors import Damaged, RunFailed
 from benchbench.jsonfile import read
-from benchbench.run.attempt import Attempt, attempts
+from benchbench.run.attempt import Attempt, attempts, file_clock
 from benchbench.suite.code import Code
 
 PACKAGES = (
@@ -34,7 +35,10 @@ def provenance(device: str, folder: Path, now: Code) -> dict[str, Any]:
     """What a record says of the process that made it, and of all attempts in its folder."""
     import torch
 
-    history = [_entry(attempt) for attempt in attempts(folder)]
+    tries = attempts(folder)
+    # the newest is ours, and alive until now
+    tries[-1:] = [replace(attempt, beat=file_clock(folder)) for attempt in tries[-1:]]
+    history = [_entry(attempt) for attempt in tries]
     return {
         "code": _commit(),
         "codes": [code and code.to_dict() for code in trail(folder) or (now,)],
@@ -54,6 +58,7 @@ def _entry(attempt: Attempt) -> dict[str, Any]:
     """An attempt in the record; its `seconds` go on to its last sign of life."""
     names = ("host", "process", "since", "device", "slurm", "code", "command", "outcome", "message")
     facts = {name: attempt.facts.get(name) for name in names}
+    facts["message"] = facts["message"] or attempt.damage or None
     return {"number": attempt.number, **facts, "seconds": attempt.seconds}
 
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchbench.atomic import write_text
 from benchbench.training import checkpoint, preflight
 from benchbench.training.events import Interrupted, Training, Watch
+from benchbench.training.history import EMPTY, History
 from benchbench.training.trainer import Trainer
 from benchbench.training.weights import Weights
-
-HISTORY = "history.jsonl"
 
 
 class Journal:
@@ -28,6 +25,7 @@ class Journal:
     def __init__(self, folder: Path, key: str, checkpoint_every: int) -> None:
         self.folder = folder
         self.key = key
+        self.history = History(folder)
         self.checkpoint_every = checkpoint_every
 
     def resume(self, trainer: Trainer) -> None:
@@ -35,15 +33,12 @@ class Journal:
         state = checkpoint.load(self.folder, self.key, device=trainer.device)
         if state is not None:
             trainer.load_state_dict(state)
-        path = self.folder / HISTORY
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        whole = [line for line in lines if line.endswith("}")]
-        past = [line for line in whole if json.loads(line)["step"] <= trainer.step]
-        write_text(path, "".join(f"{line}\n" for line in past))
+        self.history.resume(trainer.step, EMPTY if state is None else state["history"])
 
     def save(self, trainer: Trainer) -> None:
         """Writes a checkpoint."""
-        checkpoint.save(self.folder, trainer.state_dict(), self.key)
+        state = {**trainer.state_dict(), "history": self.history.mark}
+        checkpoint.save(self.folder, state, self.key)
 
     def add(self, trainer: Trainer, terms: dict[str, float], validation_mse: float | None) -> None:
         """Appends a line to the history, about 1,000 in a run and every validation."""
@@ -52,8 +47,7 @@ class Journal:
             return
         validation = {} if validation_mse is None else {"validation_mse": validation_mse}
         row = {"step": trainer.step, **terms, **validation, "lr": trainer.learning_rate}
-        with (self.folder / HISTORY).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        self.history.append(row)
 
 
 def train(

@@ -230,9 +230,12 @@ def test_killed_at_any_of_its_writings_a_run_ends_with_the_same_bits_and_trains_
             break  # it has fewer writings than that
         except Killed:
             pass
-        (job.folder / ".weights.safetensors.x.tmp").touch()  # as kill -9 leaves it
+        for name in (".weights.safetensors", ".predictions.npy", "scores/.benchbench-v1.parquet"):
+            path = job.folder / f"{name}.{'a0' * 16}.tmp"  # as kill -9 leaves it
+            path.parent.mkdir(exist_ok=True)
+            path.touch()
         execute(job, CPU, ignore)
-        assert not list(job.folder.glob(".*"))
+        assert not list(job.folder.rglob(".*"))
         assert steps <= 4, f"killed at writing {fatal}"  # 3 and the one whose checkpoint was lost
         assert contents(job.folder) == contents(whole.folder)
         assert not list(job.folder.glob("*checkpoint*"))

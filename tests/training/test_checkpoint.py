@@ -135,3 +135,32 @@ def test_a_kill_between_the_two_renames_leaves_the_newest_whole_one(
     with pytest.raises(KeyboardInterrupt):
         checkpoint.save(tmp_path, state(3), KEY)
     assert step_in(tmp_path) == 2
+
+
+def test_the_checkpoint_of_another_run_is_never_gone_on_from(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    save(tmp_path, state(1), KEY)
+    save(tmp_path, state(2), "another")
+    assert step_in(tmp_path) == 1
+    assert "checkpoint.pt: the checkpoint of run another; deleted, going on from" in caplog.text
+    assert not (tmp_path / NAME).exists()
+    (tmp_path / PREVIOUS).rename(tmp_path / NAME)
+    assert load(tmp_path, "third", device=CPU) is None
+    assert "going on from the one before" in caplog.text
+
+
+def test_no_bit_of_a_checkpoint_can_change_unnoticed(tmp_path: Path) -> None:
+    save(tmp_path, state(1, size=10), KEY)
+    whole = (tmp_path / NAME).read_bytes()
+    for place in range(0, len(whole), 7):
+        broken = bytearray(whole)
+        broken[place] ^= 1 << place % 8
+        (tmp_path / NAME).write_bytes(broken)
+        assert load(tmp_path, KEY, device=CPU) is None
+
+
+def test_others_read_a_checkpoint_without_us(tmp_path: Path) -> None:
+    save(tmp_path, state(3), KEY)
+    content = torch.load(tmp_path / NAME, weights_only=True)
+    assert (content["key"], content["step"]) == (KEY, 3)
