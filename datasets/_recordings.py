@@ -1,4 +1,4 @@
-"""A person's own recordings: looked up in a file or folder, and made ready to be mapped."""
+"""A person's own recordings, made ready to be mapped."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,65 +18,7 @@ from benchbench.errors import DataMissing
 from benchbench.folder import data_folder
 
 from ._arrays import inspect_npz, unpack, unpacked
-
-Kind = Literal["npy", "npz", "h5", "video", "images"]
-
-SUFFIXES: dict[str, Kind] = {
-    ".npy": "npy",
-    ".npz": "npz",
-    ".h5": "h5",
-    ".hdf5": "h5",
-    **dict.fromkeys((".mp4", ".avi", ".mkv", ".mov", ".webm", ".gif", ".m4v"), "video"),
-}
-IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
-
-
-@dataclass(frozen=True)
-class Place:
-    """A file, or a folder of images, that holds recordings."""
-
-    path: Path
-    kind: Kind
-    name: str
-    """Relative to the dataset's path; what lists of splits name."""
-
-    def images(self) -> list[Path]:
-        """The images of a folder, in the order of their names."""
-        return sorted(p for p in self.path.iterdir() if p.suffix.lower() in IMAGES)
-
-    def sources(self) -> list[Path]:
-        """The files themselves."""
-        return self.images() if self.kind == "images" else [self.path]
-
-
-def places_in(path: Path) -> list[Place]:
-    """All the places of a file or folder, in the order of their names.
-
-    Raises:
-        DataMissing: there is none.
-    """
-    if not path.exists():
-        raise DataMissing(f"{path}: no such file or folder; give 'path' where your clips lie")
-    kinds = f"{', '.join(SUFFIXES)}, or folders of images"
-    if path.is_file():
-        if path.suffix.lower() not in SUFFIXES:
-            raise DataMissing(f"{path}: '{path.suffix}' is not known; expected {kinds}")
-        return [Place(path, SUFFIXES[path.suffix.lower()], path.name)]
-    places = list(_walk(path, path))
-    if not places:
-        raise DataMissing(f"{path}: holds no clips; expected files {kinds}")
-    return sorted(places, key=lambda place: place.name)
-
-
-def _walk(folder: Path, root: Path) -> Iterator[Place]:
-    entries = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
-    if any(p.suffix.lower() in IMAGES for p in entries):
-        yield Place(folder, "images", folder.relative_to(root).as_posix())
-    for entry in entries:
-        if entry.is_dir():
-            yield from _walk(entry, root)
-        elif kind := SUFFIXES.get(entry.suffix.lower()):
-            yield Place(entry, kind, entry.relative_to(root).as_posix())
+from ._places import Place
 
 
 @dataclass(frozen=True)
@@ -151,7 +93,7 @@ def _decode(place: Place, reading: Reading) -> Iterator[NDArray[np.uint8]]:
     """Frames (C, H, W) of a video or a folder of images."""
     try:
         if place.kind == "images":
-            for path in place.images():
+            for path in place.sources():
                 with Image.open(path) as image:
                     yield _fit(image, reading, path)
         elif place.path.suffix.lower() == ".gif":

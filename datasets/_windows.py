@@ -22,6 +22,8 @@ class Recording:
     """Frames that follow one another: an array, or one entry along its axis N."""
 
     name: str
+    source: str
+    """The file, relative to the dataset's path, whose name may say a split; empty of one file."""
     array: Path
     axes: str
     entry: int | None

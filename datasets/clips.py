@@ -7,9 +7,12 @@ one recording. Longer recordings are cut into windows, `stride` frames apart.
 from __future__ import annotations
 
 import functools
+import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from benchbench.clip import Clip
 from benchbench.data.download import DataFile
@@ -20,8 +23,15 @@ from benchbench.folder import data_folder
 from benchbench.options import Count, Counts
 from benchbench.registry import register_dataset
 
-from ._recordings import Place, Reading, make_ready, places_in, ready
+from ._places import Place, gaps, places_in
+from ._recordings import Reading, make_ready, ready
+from ._splits import share_by_name, share_in_order
 from ._windows import Recording, RecordingWindows, Window, check_range
+
+log = logging.getLogger(__name__)
+
+SHOWN = 5
+"""At most so many recordings are named in one warning."""
 
 
 @register_dataset("clips", version=1)
@@ -40,8 +50,12 @@ class Clips(Dataset):
             [0, 1] for others.
         resize: scale frames of another size to `frame`.
         stride: frames between the starts of two clips of a recording; null is a clip's length.
-        shares: of the recordings, in the order of their names, for train, val and test, where
-            `path` has no folders of these names and `lists` is null.
+        split_by: `names` of folders and files, such as train, clips-test or val_01.mp4, where any
+            says a split; `shares` looks at no names.
+        shares: of the recordings, in the order of their names, for train, val and test, where no
+            name says a split and `lists` is null.
+        val_share: where names say train and test only, the part of train's recordings, the last by
+            name, that becomes val.
         lists: folder with train.txt, val.txt and test.txt: a name relative to `path`, or the
             number of a clip, a line.
     """
@@ -55,7 +69,9 @@ class Clips(Dataset):
     values: Sequence[float] | None = None
     resize: bool = False
     stride: Count | None = None
+    split_by: Literal["names", "shares"] = "names"
     shares: Sequence[float] = (0.8, 0.1, 0.1)
+    val_share: float | None = None
     lists: str | None = None
     clip: Clip = field(init=False)
 
@@ -69,10 +85,16 @@ class Clips(Dataset):
             )
         if "C" not in axes and frame[0] != 1:
             raise OptionError(axes=f"'{axes}' has no C, but frame asks for {frame[0]} channels")
-        if values is not None and (len(values) != 2 or not values[0] < values[1]):
+        if values is not None and (
+            len(values) != 2 or not -math.inf < values[0] < values[1] < math.inf
+        ):
             raise OptionError(values=f"expected [lowest, highest], not {list(values)}")
         if len(shares) != 3 or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
             raise OptionError(shares=f"expected three parts that sum to 1, not {list(shares)}")
+        if self.val_share is not None and not 0 < self.val_share < 1:
+            raise OptionError(val_share=f"expected a part between 0 and 1, not {self.val_share}")
+        if self.val_share is not None and (self.split_by == "shares" or self.lists is not None):
+            raise OptionError(val_share="expected nothing beside lists or split_by: shares")
         self.clip = Clip(frame[0], frame[1], frame[2], self.context, self.horizon)
 
     @property
@@ -126,40 +148,58 @@ class Clips(Dataset):
                 f"{place.path}: an array of {shape}; expected the axes {axes} with "
                 + ", ".join(f"{a} = {expected[a]}" for a in expected)
             )
-        if "N" not in axes:
-            return [Recording(place.name, array, axes, None, sizes["T"])]
         single = self._root.is_file()
+        source = "" if single else place.name
+        if place.kind == "images":
+            source += f"/{place.sources()[0].name}"
+        if "N" not in axes:
+            return [Recording(place.name, source, array, axes, None, sizes["T"])]
         return [
-            Recording(f"{i}" if single else f"{place.name}/{i}", array, axes, i, sizes["T"])
+            Recording(f"{i}" if single else f"{place.name}/{i}", source, array, axes, i, sizes["T"])
             for i in range(sizes["N"])
         ]
 
     def shared(self) -> dict[SplitName, list[Recording]]:
-        """Recordings of each split.
+        """Recordings of each split; those too short for a clip are not used.
 
         Raises:
-            DataMissing: a list is absent, names what is not there, or names it twice.
+            DataMissing: a list is absent, names what is not there, or names it twice; or names of
+                folders and files do not say which split each is of.
         """
-        recordings = self.recordings()
-        if self.lists is not None:
-            return listed(recordings, self._lists(self.lists))
-        inside = {r.name.partition("/")[0] for r in recordings}
-        if inside == set(SPLITS):
-            return {n: [r for r in recordings if r.name.startswith(f"{n}/")] for n in SPLITS}
-        count = len(recordings)
-        if count < 3:
+        recordings, shared = self.recordings(), {}
+        if recordings and not self._usable(recordings):
             raise DataMissing(
-                f"{self._root}: {count} recordings; expected at least 3, one for each of "
-                "train, val and test"
+                f"{self._root}: no recording has {self.clip.frames} frames; give it longer ones, "
+                "or fewer frames"
             )
-        tested = max(1, round(count * self.shares[2]))
-        validated = max(1, round(count * self.shares[1]))
-        first, last = count - tested - validated, count - tested
-        return {
-            "train": recordings[:first],
-            "val": recordings[first:last],
-            "test": recordings[last:],
-        }
+        if self.lists is not None:
+            shared = listed(recordings, self._lists(self.lists))
+        elif self.split_by == "names":
+            shared = share_by_name(recordings, self._root, self.val_share)
+        if not shared:
+            shared = share_in_order(self._usable(recordings), self._root, self.shares)
+        return {name: self._usable(each) for name, each in shared.items()}
+
+    def _usable(self, recordings: Sequence[Recording]) -> list[Recording]:
+        return [each for each in recordings if each.frames >= self.clip.frames]
+
+    def _warn(self, places: Sequence[Place]) -> None:
+        """Says which recordings are too short, and which images have gaps between them."""
+        recordings = self.recordings()
+        short = [f"{each.name} ({each.frames})" for each in recordings if not self._usable([each])]
+        if short:
+            log.warning(
+                "%s: %d of %d recordings have fewer than %d frames and are not used: %s",
+                *(self._root, len(short), len(recordings), self.clip.frames),
+                ", ".join(short[:SHOWN]) + (", …" if short[SHOWN:] else ""),
+            )
+        for place in places:
+            if place.kind == "images" and (leaps := gaps(place.sources())):
+                log.warning(
+                    "%s: the numbers of its images leap %s; they are read as one recording without "
+                    "a gap: give each part a folder if they are not",
+                    *(place.path, leaps),
+                )
 
     def files(self) -> tuple[DataFile, ...]:
         """Every file of the recordings, and the lists."""
@@ -190,8 +230,10 @@ class Clips(Dataset):
         Raises:
             DataMissing: naming the first file that does not fit.
         """
-        for place in places_in(self._root):
+        places = places_in(self._root)
+        for place in places:
             make_ready(place, self._reading)
+        self._warn(places)
         for name in SPLITS:
             self.split(name)
         for array in sorted({recording.array for recording in self.recordings()}):

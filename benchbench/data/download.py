@@ -60,7 +60,7 @@ class DataFile:
         Raises:
             DataMissing: neither.
         """
-        if self.path.exists() or not self.urls:
+        if not self.urls or self.path.exists():
             self.require()
             self.inspect(self.path)
 

@@ -1,0 +1,157 @@
+"""Where a person's own recordings lie: files and folders of images below a path, each once."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from benchbench.data.opening import reason, require_file
+from benchbench.errors import DataMissing
+
+Kind = Literal["npy", "npz", "h5", "video", "images"]
+
+SUFFIXES: dict[str, Kind] = {
+    ".npy": "npy",
+    ".npz": "npz",
+    ".h5": "h5",
+    ".hdf5": "h5",
+    **dict.fromkeys((".mp4", ".avi", ".mkv", ".mov", ".webm", ".gif", ".m4v"), "video"),
+}
+IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
+UNPLAIN = {"Cc", "Cs", "Zl", "Zp"}
+"""Control characters, bytes that are no UTF-8, ends of lines and paragraphs."""
+DATES = 10**7
+"""Numbers of frames from here on are dates, which leap."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A file, or a folder of images, that holds recordings."""
+
+    path: Path
+    kind: Kind
+    name: str
+    """Relative to the dataset's path; what lists of splits name."""
+
+    def sources(self) -> list[Path]:
+        """The files themselves; images in the order of their numbers.
+
+        Raises:
+            DataMissing: which image follows which cannot be told.
+        """
+        return (
+            in_order(self.path, _images(_entries(self.path)))
+            if self.kind == "images"
+            else [self.path]
+        )
+
+
+def places_in(path: Path) -> list[Place]:
+    """All the places of a file or folder, in the order of their names.
+
+    Raises:
+        DataMissing: there is none, or one that is there twice, cannot be read or has no plain name.
+    """
+    kinds = f"{', '.join(SUFFIXES)}, or folders of images"
+    try:
+        is_folder = path.is_dir()
+    except OSError as error:
+        raise DataMissing(f"{path}: cannot be read ({reason(error)})") from None
+    if not is_folder:
+        if not os.path.lexists(path):
+            raise DataMissing(f"{path}: no such file or folder; give 'path' where your clips lie")
+        require_file(path)
+        if path.suffix.lower() not in SUFFIXES:
+            raise DataMissing(f"{path}: '{path.suffix}' is not known; expected {kinds}")
+        return [Place(path, SUFFIXES[path.suffix.lower()], path.name)]
+    places = list(_walk(path, path, {}))
+    if not places:
+        raise DataMissing(f"{path}: holds no clips; expected files {kinds}")
+    return sorted(places, key=lambda place: place.name)
+
+
+def _walk(folder: Path, root: Path, seen: dict[tuple[int, int], Path]) -> Iterator[Place]:
+    """The places of a folder and those below; `seen` has every folder and file so far."""
+    _require_first(folder, seen)
+    entries = _entries(folder)
+    if _images(entries):
+        yield Place(folder, "images", folder.relative_to(root).as_posix())
+    for entry in entries:
+        kind = SUFFIXES.get(entry.suffix.lower())
+        if kind is not None:
+            require_file(entry)
+            _require_first(entry, seen)
+            yield Place(entry, kind, entry.relative_to(root).as_posix())
+        elif entry.is_dir():
+            yield from _walk(entry, root, seen)
+
+
+def _require_first(path: Path, seen: dict[tuple[int, int], Path]) -> None:
+    """Asks that no link lead to what was seen: its clips would count twice, in two splits."""
+    status = path.stat()
+    first = seen.setdefault((status.st_dev, status.st_ino), path)
+    if first != path:
+        raise DataMissing(f"{path}: leads to {first}, so its clips are there twice; remove one")
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        entries = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+    except OSError as error:
+        raise DataMissing(f"{folder}: cannot be read ({reason(error)})") from None
+    for entry in entries:
+        if any(unicodedata.category(sign) in UNPLAIN for sign in entry.name):
+            raise DataMissing(
+                f"{folder}: holds {entry.name!a}, a name that no list and no terminal can "
+                "show; rename it"
+            )
+    return entries
+
+
+def _images(entries: Sequence[Path]) -> list[Path]:
+    return [path for path in entries if path.suffix.lower() in IMAGES]
+
+
+def in_order(folder: Path, images: Sequence[Path]) -> list[Path]:
+    """Images in the order of the numbers in their names: 2 before 10, in every part of the name.
+
+    Raises:
+        DataMissing: two have the same numbers, or they are named for several recordings.
+    """
+    parts = {path: re.split(r"([0-9]+)", path.stem) for path in images}
+    numbered = [path for path in images if len(parts[path]) > 1]
+    texts = {tuple(part[::2]): path for path, part in parts.items()}
+    if numbered and len(texts) > 1:
+        first, second = sorted(path.name for path in texts.values())[:2]
+        raise DataMissing(
+            f"{folder}: '{first}' and '{second}' are named for different recordings; expected one "
+            "in a folder, its images alike but for their numbers"
+        )
+    places: dict[tuple[int | str, ...], Path] = {}
+    for path, part in parts.items():
+        numbers = tuple(map(int, part[1::2])) or (path.stem,)
+        if numbers in places:
+            raise DataMissing(
+                f"{folder}: '{places[numbers].name}' and '{path.name}' are the same frame; remove "
+                "one"
+            )
+        places[numbers] = path
+    return [places[numbers] for numbers in sorted(places)]
+
+
+def gaps(images: Sequence[Path]) -> str:
+    """Where the numbers of images in order leap: `from 4 to 7`; empty where they do not."""
+    numbers = [[int(part) for part in re.findall("[0-9]+", path.stem)] for path in images]
+    columns = zip(*numbers, strict=True)
+    leaping = [column for column in columns if len(set(column)) > 1]
+    if len(leaping) != 1 or max(leaping[0]) >= DATES:  # times and dates have other steps
+        return ""
+    pairs = list(zip(leaping[0], leaping[0][1:], strict=False))
+    step = min(after - before for before, after in pairs)
+    leaps = [f"from {before} to {after}" for before, after in pairs if after - before != step]
+    return leaps[0] + (f", and {len(leaps) - 1} times more" if leaps[1:] else "") if leaps else ""
