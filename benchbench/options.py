@@ -34,6 +34,15 @@ Natural = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 """A probability or a decay, less than 1."""
 
+
+class _Place:
+    """Marks the type of an option that says where files lie."""
+
+
+Location = Annotated[str, _Place()]
+"""A file or folder that a dataset reads. A suite looks for it beside its own file first; no part
+of a run's key, which has the content."""
+
 _STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True)
 _EXPECTED = {
     "int_type": "a whole number",
@@ -85,6 +94,17 @@ def describe(build: Callable[..., Any]) -> dict[str, str]:
             name, _, text = entry.partition(":")
             texts[name.strip()] = " ".join(text.split())
     return texts
+
+
+def locations(build: Callable[..., Any]) -> set[str]:
+    """The options of a builder whose type is `Location`, or has it inside."""
+    hints = typing.get_type_hints(build, include_extras=True)
+    return {name for name in parameters(build) if _has_place(hints.get(name))}
+
+
+def _has_place(hint: Any) -> bool:
+    marked = any(isinstance(mark, _Place) for mark in getattr(hint, "__metadata__", ()))
+    return marked or any(map(_has_place, typing.get_args(hint)))
 
 
 def bind(name: str, build: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from benchbench.data.download import DataFile
 from benchbench.dataset import Dataset, Split, SplitName
 from benchbench.errors import DataMissing, OptionError
 from benchbench.folder import data_folder
-from benchbench.options import Count
+from benchbench.options import Count, Location
 
 from ._arrays import idx_images, inspect_idx, inspect_npz, mapped, unpack, unpacked
 from ._bouncing import GENERATOR, Bouncing, Images, check_options
@@ -91,9 +91,9 @@ class MovingImages(Dataset):
     val_from: ValFrom = "kept"
     test: Count = 10_000
     test_from: TestFrom
-    source: str | None = None
-    train_npz: str | None = None
-    test_npz: str | None = None
+    source: Location | None = None
+    train_npz: Location | None = None
+    test_npz: Location | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -173,7 +173,9 @@ class MovingImages(Dataset):
                 if plain.exists() and not path.exists():
                     path = plain
                 advice = f"get {idx.urls[0]} and put it there"
-                return DataFile(path, idx.urls, advice=advice, inspect=look, held="content")
+                return DataFile(
+                    path, idx.urls, advice=advice, inspect=look, content=f"md5:{idx.md5}"
+                )
         advice = f"give a path, or a name in {path.parent}, as 'source'"
         return DataFile(path, advice=advice, inspect=inspect_idx, held="own")
 

@@ -20,7 +20,7 @@ from benchbench.data.npy import inspect_npy
 from benchbench.dataset import SPLITS, Dataset, Split, SplitName
 from benchbench.errors import DataMissing, OptionError
 from benchbench.folder import data_folder
-from benchbench.options import Count, Counts
+from benchbench.options import Count, Counts, Location
 from benchbench.registry import register_dataset
 
 from ._places import Place, gaps, places_in
@@ -60,7 +60,7 @@ class Clips(Dataset):
             number of a clip, a line.
     """
 
-    path: str
+    path: Location
     frame: Counts
     context: Count
     horizon: Count
@@ -72,7 +72,7 @@ class Clips(Dataset):
     split_by: Literal["names", "shares"] = "names"
     shares: Sequence[float] = (0.8, 0.1, 0.1)
     val_share: float | None = None
-    lists: str | None = None
+    lists: Location | None = None
     clip: Clip = field(init=False)
 
     def __post_init__(self) -> None:

@@ -54,11 +54,15 @@ def carry_out(selection: Selection, todo: Sequence[Job], how: How) -> None:
 def _execute(selection: Selection, todo: Sequence[Job], how: How) -> Counter[str]:
     """Runs or submits; how many ended in which way."""
     from benchbench.cli.progress import Display, prepare
+    from benchbench.suite.data import note
 
     plan = selection.plan
     display = Display(console(), len(todo))
     executor = choose_executor(plan, how, display.say)
     prepare((row.dataset for row in plan.sources), console())
+    for row in plan.sources:
+        if row.files.content is not None:
+            note(row.files.content, selection.store.root)
     statuses: Counter[str] = Counter()
     with display:
         jobs = [replace(job, any_code=how.any_code) for job in todo]

@@ -85,7 +85,7 @@ def show_plan(selection: Selection, how: How, *, verbose: bool) -> None:
     headings = ("Model", "Dataset", "Seed", "Steps", "State", *(["Folder"] if verbose else []))
     table(headings, rows, right=("Seed", "Steps"))
     plan = selection.plan
-    absent = dict.fromkeys(line for source in plan.sources for line in source.absent)
+    absent = dict.fromkeys(line for source in plan.sources for line in source.files.absent)
     for line in (*plan.costs, *absent):
         say(line)
     show_executor(plan, [job for job, state in states if state == "to do"], how)

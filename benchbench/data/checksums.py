@@ -1,6 +1,6 @@
-"""Checksums of data files, computed once for each size and time of change.
+"""Checksums of published files, computed once for each state of a file.
 
-They are kept in `checksums.json` in the data folder: for each path the size, the time of change,
+They are kept in `published.json` in the data folder: for each path the state (see `digests.Stamp`),
 the MD5 (the form in which most files were published) and the SHA-256, and the SHA-256 at the
 first preparation. A file published without a checksum is trusted when it is first seen, and held
 to that from then on.
@@ -11,13 +11,13 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from filelock import FileLock
 
 from benchbench.atomic import write_text
+from benchbench.data.digests import reading_anew, stamp
 from benchbench.errors import DataMissing
 from benchbench.folder import data_folder
 
@@ -28,10 +28,9 @@ BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class Checksums:
-    """The checksums of one file, and the size and time of change that it had."""
+    """The checksums of one file, and the state in which it was read."""
 
-    size: int
-    mtime_ns: int
+    stamp: list[int]
     md5: str
     sha256: str
     first: str
@@ -39,30 +38,20 @@ class Checksums:
 
 
 def checksums(path: Path, *, fresh: bool = False) -> Checksums:
-    """The checksums of a file; read again when size or time of change differ, or if `fresh`."""
-    return checksums_of([path], fresh=fresh)[path]
-
-
-def checksums_of(paths: Iterable[Path], *, fresh: bool = False) -> dict[Path, Checksums]:
-    """The checksums of several files, with one look at those that are stored.
+    """The checksums of a file; read again when it has changed, or if `fresh`.
 
     Raises:
-        FileNotFoundError: one is absent.
+        FileNotFoundError: it is absent.
     """
-    stored = _stored()
-    entries, changes = {}, {}
-    for path in paths:
-        place, stat = str(path.resolve()), path.stat()
-        entry = stored.get(place)
-        unchanged = entry and (entry.size, entry.mtime_ns) == (stat.st_size, stat.st_mtime_ns)
-        if fresh or entry is None or not unchanged:
-            md5, sha256 = digests(path)
-            first = sha256 if entry is None else entry.first
-            entry = changes[place] = Checksums(stat.st_size, stat.st_mtime_ns, md5, sha256, first)
-        entries[path] = entry
-    if any(entry != stored.get(place) for place, entry in changes.items()):
-        _store(changes)
-    return entries
+    place, now = str(path.resolve()), list(stamp(path))
+    stored = _stored().get(place)
+    if stored is not None and stored.stamp == now and not (fresh or reading_anew()):
+        return stored
+    md5, sha256 = digests(path)
+    entry = Checksums(now, md5, sha256, sha256 if stored is None else stored.first)
+    if entry != stored:
+        _store({place: entry})
+    return entry
 
 
 def verify(path: Path, digest: str | None, *, fresh: bool = False) -> Checksums:
@@ -104,7 +93,7 @@ def digests(path: Path) -> tuple[str, str]:
 
 
 def _place() -> Path:
-    return data_folder() / "checksums.json"
+    return data_folder() / "published.json"
 
 
 def _stored() -> dict[str, Checksums]:

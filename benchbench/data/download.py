@@ -50,9 +50,11 @@ class DataFile:
     """How a person gets the file, for the message when it is missing."""
     inspect: Callable[[Path], object] = lambda _: None
     """Reads the header; raises DataMissing with what was expected. Quick."""
-    held: Literal["first", "content", "own"] = "first"
-    """What a file without digest is held to: to the checksum at its first preparation, to its
-    content, which `inspect` compares with the published one, or, a user's own, to nothing."""
+    content: str | None = None
+    """`md5:…` of what is packed in it, which `inspect` compares, where that was published."""
+    held: Literal["first", "own"] = "first"
+    """What a file that was published without checksum is held to, if it is downloaded: to the
+    checksum at its first preparation. A person's own is held to nothing: others are other data."""
 
     def check(self) -> None:
         """Quickly: is it there and of the right form, or can it be downloaded?
@@ -84,13 +86,18 @@ class DataFile:
         if self.urls and not self.path.exists():
             fetch(self, watch)
         self.check()
-        if self.digest is not None or self.held == "first":
+        if self.digest is not None or self.held_to_first:
             verify(self.path, self.digest)
 
     @property
     def recognised(self) -> bool:
         """Whether a wrong file is certain to be noticed."""
-        return self.digest is not None or self.held == "content"
+        return self.digest is not None or self.content is not None
+
+    @property
+    def held_to_first(self) -> bool:
+        """Whether it must be what it was when it was first prepared."""
+        return bool(self.urls) and self.held == "first" and not self.recognised
 
     def missing(self, why: str, answers: str = "") -> DataMissing:
         """The error to raise when it cannot be had."""

@@ -11,7 +11,8 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from benchbench.data.checksums import checksums, checksums_of, verify
+from benchbench.data.checksums import verify
+from benchbench.data.digests import read_anew, sha256, sha256s
 
 if TYPE_CHECKING:
     from benchbench.data.download import DataFile
@@ -55,8 +56,8 @@ def file_hashes(files: Sequence[DataFile]) -> dict[str, str]:
     for file in files:
         file.require()
     common = os.path.commonpath([file.path.parent for file in files])
-    entries = checksums_of(file.path for file in files)
-    hashes = {path.relative_to(common).as_posix(): entry.sha256 for path, entry in entries.items()}
+    sums = sha256s(file.path for file in files)
+    hashes = {path.relative_to(common).as_posix(): digest for path, digest in sums.items()}
     if len(hashes) <= MANY:
         return hashes
     lines = "".join(f"{name} {sha256}\n" for name, sha256 in sorted(hashes.items()))
@@ -87,8 +88,9 @@ def reread(file: DataFile) -> str:
     if file.digest is not None:
         verify(file.path, file.digest, fresh=True)
         return f"{file.digest}, as published"
-    if file.held == "first":
+    if file.held_to_first:
         entry = verify(file.path, None, fresh=True)
         return f"sha256:{entry.sha256}, as when first prepared"
-    source = "its content is the published one" if file.held == "content" else "your own file"
-    return f"sha256:{checksums(file.path, fresh=True).sha256}, {source}"
+    source = "its content is the published one" if file.content else "your own file"
+    with read_anew():
+        return f"sha256:{sha256(file.path)}, {source}"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 import yaml
 
-from benchbench import protocols, registry
+from benchbench import protocols
 from benchbench.atomic import write_text
 from benchbench.data.passport import passport
 from benchbench.errors import RunFailed
@@ -22,6 +22,7 @@ from benchbench.run.subject import Subject, build
 from benchbench.scoring.evaluate import evaluate
 from benchbench.scoring.stream import Stream, keep
 from benchbench.suite.code import Code, code_of
+from benchbench.suite.data import check_data, open_data
 from benchbench.suite.spec import RunSpec
 from benchbench.training import checkpoint, history, loop, weights
 from benchbench.training.events import Interrupted, Testing, Watch
@@ -54,13 +55,14 @@ def execute(job: Job, device: torch.device, watch: Watch, stop: Stop = lambda: F
         enter(folder, now, any_code=job.any_code)
         write_text(folder / "spec.yaml", yaml.safe_dump(spec.to_dict(), sort_keys=False))
         seed(spec)
-        subject = build(spec, device)
+        subject = build(spec, open_data(spec, job.store.root), device)
         tested = train(job, subject, watch, stop) if spec.train else load_weights(job, subject)
         weights.save(folder / WEIGHTS, tested.tensors, spec.key)
         subject.predictor.load_state_dict(tested.tensors)
         began = time.monotonic()
         names, store = job.settings.protocols, job.settings.store_predictions
         files = score(job, subject.predict("test"), names, watch, stop, store=store)
+        check_data(spec, subject.dataset, job.store.root)  # nothing changed meanwhile
         record = describe(job, subject, tested, now, time.monotonic() - began)
         training = [history.NAME] if spec.train else []
         record.reseal(folder, ["spec.yaml", TRAIL, *training, WEIGHTS, *files])
@@ -129,7 +131,7 @@ def score_again(
     """Scores a finished run under the protocols that its suite has asked for since."""
     spec, record = job.run.spec, finished.record
     if missing := finished.unscored(job.settings.protocols):
-        dataset = registry.DATASETS.get(spec.dataset).build(**spec.dataset_options)
+        dataset = open_data(spec, job.store.root)
         stream = load_predictions(job.folder, record, spec, dataset, device)
         store = job.settings.store_predictions and PREDICTIONS not in record.files
         record.reseal(job.folder, score(job, stream, missing, watch, stop, store=store))

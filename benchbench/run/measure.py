@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from benchbench import protocols
+from benchbench import protocols, registry
 from benchbench.run.job import Settings
 from benchbench.run.subject import VALIDATION, Subject, build
 from benchbench.scoring.evaluate import evaluate, mean
@@ -87,7 +87,8 @@ def configurations(runs: Sequence[Run]) -> list[Run]:
 def measure(run: Run, settings: Settings) -> Estimate:
     """Trains and tests for a few seconds here; nothing is kept."""
     spec, device = run.spec, torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    subject = build(spec, device)
+    dataset = registry.DATASETS.get(spec.dataset).build(**spec.dataset_options)
+    subject = build(spec, dataset, device)
     step = validation = 0.0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

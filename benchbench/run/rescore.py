@@ -17,6 +17,7 @@ from benchbench.run.record import NAME, SCORES, Record, check_file, read_record,
 from benchbench.scoring.evaluate import evaluate
 from benchbench.scoring.protocol import Protocol
 from benchbench.scoring.summary import Summary, read_summary
+from benchbench.suite.data import check_data
 from benchbench.suite.spec import RunSpec
 
 
@@ -55,13 +56,16 @@ class Rescoring:
 
         Raises:
             Unfit: a protocol cannot score the run's data.
-            DataMissing: a protocol's weight file is absent.
+            DataMissing: a protocol's weight file is absent, or a file of the data is not what the
+                run was made with.
         """
         spec = RunSpec.from_dict(record.spec)
         dataset = registry.build_dataset(spec.dataset, **spec.dataset_options)
         missing = [protocol for protocol in protocols if not _scored(folder, record, protocol)]
         for protocol in missing:
             protocol.check(dataset.clip)
+        if missing:
+            check_data(spec, dataset, folder.absolute().parents[3])
         return cls(folder, record, spec, dataset, protocols, missing)
 
     def score(

@@ -50,9 +50,8 @@ class Subject:
         return mean(VALIDATION, self.predict("val"))
 
 
-def build(spec: RunSpec, device: torch.device) -> Subject:
+def build(spec: RunSpec, dataset: Dataset, device: torch.device) -> Subject:
     """What a planned spec names, weights drawn anew; counts the device's memory from here."""
-    dataset = registry.DATASETS.get(spec.dataset).build(**spec.dataset_options)
     predictor = registry.build_bound(spec.model, dataset.clip, spec.model_options)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from benchbench import registry
 from benchbench.clip import Clip
-from benchbench.errors import BenchError, DataMissing, OptionError, Unfit, located
+from benchbench.data.content import Inventory, beside, inventory
+from benchbench.errors import BenchError, OptionError, Unfit, located
 from benchbench.registry import Entry
 from benchbench.suite.document import Document, Where
 from benchbench.suite.faults import Faults
@@ -53,17 +54,10 @@ class SuiteDataset(Row):
     """A dataset of the suite, ready to be prepared."""
 
     dataset: Dataset
-    missing: str = ""
-    """Files that it lacks and nobody but a person can get, and how; none if empty."""
-
-    @property
-    def absent(self) -> list[str]:
-        """What is not there of its files, and how to get it."""
-        return self.missing.splitlines() + [
-            f"{file.path}: no such file; bench run downloads it from {file.urls[0]}"
-            for file in self.dataset.files()
-            if file.urls and not file.path.exists()
-        ]
+    folder: Path
+    """The suite's, where places that its options name are looked for first."""
+    files: Inventory
+    """What there is of the files that it reads."""
 
     @property
     def clip(self) -> Clip:
@@ -88,23 +82,24 @@ class SuiteModel(Row):
 
 def find_datasets(document: Document, faults: Faults) -> list[SuiteDataset]:
     """The datasets that can be built, what is wrong with the others added to `faults`."""
-    datasets = []
+    datasets, folder = [], document.path.parent
     for index, item in _items(document, "datasets"):
         with faults.at(("datasets", index)):
             entry = registry.DATASETS.get(item["name"])
-            datasets.append(_dataset(_label(item), entry, _mapping(item, "options"), index))
+            options = _mapping(item, "options")
+            datasets.append(_dataset(_label(item), entry, options, index, folder))
     return datasets
 
 
-def _dataset(label: str, entry: Entry[Any], options: dict[str, Any], index: int) -> SuiteDataset:
-    bound, missing = entry.bind(options), ""
+def _dataset(
+    label: str, entry: Entry[Any], options: dict[str, Any], index: int, folder: Path
+) -> SuiteDataset:
+    """A dataset; a place that an option names is looked for below `folder`, the suite's, first."""
+    bound = entry.bind(beside(entry, options, folder))
     with _builder(entry):
         dataset = entry.build(**bound)
-        try:
-            dataset.check()
-        except DataMissing as error:  # it plans without them
-            missing = str(error)
-    return SuiteDataset(label, entry, bound, index, dataset, missing)
+        files = inventory(entry, bound, dataset, folder)
+    return SuiteDataset(label, entry, bound, index, dataset, folder, files)
 
 
 def with_training_data(dataset: SuiteDataset, changes: dict[str, Any]) -> SuiteDataset:
@@ -121,7 +116,8 @@ def with_training_data(dataset: SuiteDataset, changes: dict[str, Any]) -> SuiteD
     if others := changes.keys() - set(allowed):
         raise OptionError(dict.fromkeys(others, text))
     label = f"{dataset.label} ({told(changes)})"
-    return _dataset(label, dataset.entry, {**dataset.options, **changes}, dataset.index)
+    options = {**dataset.options, **changes}
+    return _dataset(label, dataset.entry, options, dataset.index, dataset.folder)
 
 
 def told(options: dict[str, Any]) -> str:

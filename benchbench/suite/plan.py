@@ -151,11 +151,11 @@ def _expand(
         for seed in suite.seeds if model.trains else suite.seeds[:1]:
             if not excluded(suite.exclude, model, dataset, seed):
                 spec = _spec(suite, model, source, train, seed)
-                labels, missing = (model.label, dataset.label), bool(source.missing)
+                labels, missing = (model.label, dataset.label), bool(source.files.missing)
                 runs.append(Run(spec, *labels, model.weights, slurm, told(data), missing))
     if not runs and not faults:
         faults.add(("exclude",), "every run of the suite is excluded")
-    _check_repeats(runs, models, faults)
+    _check_repeats(runs, models, datasets, faults)
     return runs, list(sources.values())
 
 
@@ -173,6 +173,8 @@ def _spec(
         seed=seed if model.trains else 0,
         test_batch=suite.test_batch,
         weights=model.weights_sha256,
+        data=dataset.files.content.digest if dataset.files.content else "",
+        places=dataset.files.places,
     )
 
 
@@ -200,11 +202,20 @@ def _slurm(suite: Suite, model: SuiteModel, faults: Faults) -> Request:
     return request or suite.slurm
 
 
-def _check_repeats(runs: Sequence[Run], models: Sequence[SuiteModel], faults: Faults) -> None:
+def _check_repeats(
+    runs: Sequence[Run],
+    models: Sequence[SuiteModel],
+    datasets: Sequence[SuiteDataset],
+    faults: Faults,
+) -> None:
     first: dict[str, Run] = {}
     for run in runs:
         twin = first.setdefault(run.spec.key, run)
-        if twin is not run:
+        if twin.dataset != run.dataset:
+            index = next(dataset.index for dataset in datasets if dataset.label == run.dataset)
+            text = f"'{run.dataset}' has the same data as '{twin.dataset}', cut alike; drop one"
+            faults.add(("datasets", index), text)
+        elif twin is not run:
             index = next(model.index for model in models if model.label == run.model)
             text = f"'{run.model}' is the same run as '{twin.model}'; drop one"
             faults.add(("models", index), text)

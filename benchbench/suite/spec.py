@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from pydantic import ValidationError
@@ -35,12 +35,30 @@ class RunSpec:
     """Clips predicted at a time in validation and test; a network's last digits depend on it."""
     weights: str | None = None
     """sha256 of the imported weights that are tested instead of training."""
+    data: str = ""
+    """Digest of what the dataset reads; empty where files were missing when it was planned."""
+    places: list[str] = field(default_factory=list)
+    """Options of the dataset that only say where its files lie."""
 
     @functools.cached_property
     def key(self) -> str:
-        """12 hex digits of the canonical JSON's SHA-256."""
-        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        """12 hex digits of the SHA-256 of what decides the numbers, as canonical JSON.
+
+        Where the files lie does not, once their content is known.
+        """
+        return _digest(self.to_dict() if not self.data else self._elsewhere())[:12]
+
+    @functools.cached_property
+    def question(self) -> str:
+        """The key without the data: of runs that differ only in what their files hold."""
+        return _digest({**self._elsewhere(), "data": ""})[:12]
+
+    def _elsewhere(self) -> dict[str, Any]:
+        """Plain values without the places of files."""
+        values, options = self.to_dict(), self.dataset_options
+        del values["places"]
+        values["dataset_options"] = {k: v for k, v in options.items() if k not in self.places}
+        return values
 
     @property
     def precision(self) -> str:
@@ -59,7 +77,7 @@ class RunSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as in `spec.yaml`."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
         return {**values, "train": self.train.model_dump(mode="json") if self.train else None}
 
     @classmethod
@@ -69,7 +87,7 @@ class RunSpec:
         Raises:
             SchemaError: the values are not those of a spec.
         """
-        names = {field.name for field in fields(cls)}
+        names = {each.name for each in fields(cls)}
         if not isinstance(value, dict) or set(value) != names:
             raise SchemaError(f"not a run's spec; expected the keys {', '.join(sorted(names))}")
         try:
@@ -77,3 +95,8 @@ class RunSpec:
         except ValidationError as error:
             raise SchemaError(f"not a run's spec; its train settings: {error}") from None
         return cls(**{**value, "train": train})
+
+
+def _digest(values: dict[str, Any]) -> str:
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from benchbench import protocols, registry
 from benchbench.clip import Clip
+from benchbench.data.content import Content
 from benchbench.data.download import Watch
 from benchbench.dataset import Dataset
 from benchbench.errors import BenchError, DataMissing, SchemaError, Unfit, UnknownName
@@ -205,8 +206,9 @@ class Noise(Dataset):
 @pytest.fixture
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two finished runs and one that is not, whose models are built by a stand-in."""
-    spec = RunSpec("last", 1, {}, "noise", 1, {}, None, 0, 16)
-    monkeypatch.setattr(registry, "build_dataset", lambda name: Noise())
+    spec = RunSpec("last", 1, {}, "noise", 1, {}, None, 0, 16, data=Content({}).digest)
+    entry = registry.Entry("noise", Noise, 1)
+    monkeypatch.setitem(registry.DATASETS.entries, "noise", entry)
     monkeypatch.setattr(load, "load_predictor", lambda *_: Last())
     for name in ("seed0-abc123", "seed1-abd456", "seed2-fff000"):
         folder = tmp_path / "results" / "runs" / "noise" / "last" / name

@@ -34,6 +34,6 @@ def test_a_file_is_read_again_only_when_it_changed(
 
 def test_a_broken_list_of_checksums_is_named(data: Path) -> None:
     (data / "b").write_bytes(b"one")
-    (data / "checksums.json").write_text("[1]")
-    with pytest.raises(DataMissing, match=r"checksums\.json"):
+    (data / "published.json").write_text("[1]")
+    with pytest.raises(DataMissing, match=r"published\.json"):
         checksums(data / "b")

@@ -344,7 +344,7 @@ def test_a_changed_file_is_noticed_against_its_published_checksum(data: Path) ->
 
 
 def test_a_file_without_published_checksum_is_held_to_the_first_one_seen(data: Path) -> None:
-    file = a_file(data, digest=None)
+    file = a_file(data, "http://127.0.0.1:9/a", digest=None)
     file.path.parent.mkdir(parents=True)
     file.path.write_bytes(BODY)
     file.prepare()

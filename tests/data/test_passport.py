@@ -59,9 +59,10 @@ def test_rereading_says_what_a_file_was_held_to(
     monkeypatch.setenv("BENCH_DATA", str(tmp_path / "data"))
     path = tmp_path / "a"
     path.write_bytes(b"one")
+    urls = ("http://127.0.0.1:9/a",)
     md5 = "md5:f97c5d29941bfb1b2fdab0874906ab82"
     assert reread(DataFile(path, digest=md5)) == f"{md5}, as published"
-    assert "as when first prepared" in reread(DataFile(path))
+    assert "as when first prepared" in reread(DataFile(path, urls))
     assert "your own file" in reread(DataFile(path, held="own"))
     stat = path.stat()
     path.write_bytes(b"two")  # the same size, and, put back, the same time
@@ -69,7 +70,7 @@ def test_rereading_says_what_a_file_was_held_to(
     with pytest.raises(DataMissing, match="published file has"):
         reread(DataFile(path, digest=md5))
     with pytest.raises(DataMissing, match="when first prepared"):
-        reread(DataFile(path))
+        reread(DataFile(path, urls))
     path.unlink()
     with pytest.raises(DataMissing, match="no such file"):
         reread(DataFile(path))

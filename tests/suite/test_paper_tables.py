@@ -70,7 +70,7 @@ def test_every_row_of_the_paper_is_planned_with_its_recipe(table: Plan) -> None:
 
 def test_all_training_data_are_trained_on_and_what_is_missing_is_told(table: Plan) -> None:
     assert all(run.spec.dataset_options["val_from"] == "training" for run in table.runs)
-    absent = "\n".join(line for source in table.sources for line in source.absent)
+    absent = "\n".join(line for source in table.sources for line in source.files.absent)
     assert ("BJ16_M32x32" if "table2" in table.suite.name else "mnist_test_seq.npy") in absent
 
 

@@ -167,7 +167,7 @@ def test_a_suite_plans_without_its_data_and_names_them(write_suite: Write, tmp_p
     options = f"{{source: {tmp_path}/absent-idx3-ubyte, test_from: generated}}"
     suite_plan = plan(write_suite(), [f"datasets=[{{name: moving_mnist, options: {options}}}]"])
     assert [run.missing for run in suite_plan.runs] == [True, True]
-    (line,) = suite_plan.sources[0].absent
+    (line,) = suite_plan.sources[0].files.absent
     assert "absent-idx3-ubyte: no such file; give a path" in line
 
 
