@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from benchbench.dataset import Split
 from benchbench.errors import DataMissing
 
 from ._arrays import mapped
+
+ORDERS = ("NTCHW", "NTHWC", "NCTHW", "TNCHW", "NTHW", "TCHW", "THWC", "CTHW", "TNHW", "THW", "HWT")
+"""Orders of axes that people store frames in."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,18 @@ class Window:
 
     recording: Recording
     start: int
+
+
+def fitting_axes(shape: tuple[int, ...], frame: Mapping[str, int]) -> str:
+    """`; axes: NTHW would fit`: orders in which arrays of such frames are stored; empty if none."""
+    fits = [
+        axes
+        for axes in ORDERS
+        if len(axes) == len(shape)
+        and all(shape[axes.index(axis)] == frame[axis] for axis in frame if axis in axes)
+        and ("C" in axes or frame["C"] == 1)
+    ]
+    return f"; axes: {' or '.join(fits)} would fit" if fits else ""
 
 
 def scale_of(dtype: np.dtype[Any], values: tuple[float, float] | None) -> tuple[float, float]:

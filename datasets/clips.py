@@ -26,7 +26,7 @@ from benchbench.registry import register_dataset
 from ._places import Place, gaps, places_in
 from ._recordings import Reading, make_ready, ready
 from ._splits import share_by_name, share_in_order
-from ._windows import Recording, RecordingWindows, Window, check_range
+from ._windows import Recording, RecordingWindows, Window, check_range, fitting_axes
 
 log = logging.getLogger(__name__)
 
@@ -147,6 +147,7 @@ class Clips(Dataset):
             raise DataMissing(
                 f"{place.path}: an array of {shape}; expected the axes {axes} with "
                 + ", ".join(f"{a} = {expected[a]}" for a in expected)
+                + fitting_axes(shape, expected)
             )
         single = self._root.is_file()
         source = "" if single else place.name

@@ -101,6 +101,10 @@ def score(
         tuple[float, float] | None,
         typer.Option("--range", help="Lowest and highest value the data can have."),
     ] = None,
+    axes: Annotated[
+        str | None,
+        typer.Option("--axes", help="Order of both arrays' axes, such as TCHW for one clip."),
+    ] = None,
     range_unknown: Annotated[
         bool, typer.Option("--range-unknown", help="Leave out what needs the range of the data.")
     ] = False,
@@ -111,7 +115,8 @@ def score(
 ) -> None:
     """Score and sign arrays made elsewhere, (N, T, C, H, W) or (N, T, H, W).
 
-    Values are taken to be in [0, 1] unless --range says otherwise; whole numbers must have one.
+    Values are taken to be in [0, 1] unless --range says otherwise; whole numbers must have one. Any
+    other order of axes, and a shape that may mean several, needs --axes.
     """
     from benchbench.scoring.arrays import from_arrays, read
     from benchbench.scoring.evaluate import evaluate
@@ -123,7 +128,7 @@ def score(
     if span is None:
         chosen = [protocols.without_range(one) for one in chosen]
     with _folder(out) as folder:
-        stream = from_arrays(read(prediction), read(target), span=span)
+        stream = from_arrays(read(prediction), read(target), span=span, axes=axes)
         summaries = evaluate(stream, chosen, folder)
     _print_scores([("", summary) for summary in summaries.values()], as_json)
     if out is not None and not as_json:

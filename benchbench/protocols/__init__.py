@@ -81,24 +81,26 @@ def score(
     target: Tensor | npt.ArrayLike,
     *,
     span: tuple[float, float] | None = (0.0, 1.0),
+    axes: str | None = None,
 ) -> dict[str, npt.NDArray[np.float64]]:
     """Metric to (B, T) scores, one a predicted frame, of frames (B, T, C, H, W) or (B, T, H, W).
 
     `span` is the declared range of the data; other ranges are mapped to [0, 1] first. For data
     whose range is not known say None: what needs a range is then left out. Float64 frames are
-    scored as such, all others as float32, the type of every predictor here.
+    scored as such, all others as float32, the type of every predictor here. `axes` is the order of
+    both arrays' axes, such as TCHW for one clip: a shape that may mean several needs it.
 
     Raises:
         UnknownName: no such protocol.
-        Unfit: shapes differ, values are not finite or out of the declared range, integers come
-            without a declared range, or the frames do not suit the protocol.
+        Unfit: shapes differ or may mean several orders of axes, values are not finite or out of the
+            declared range, integers come without one, or the frames do not suit the protocol.
         DataMissing: a weight file is absent.
     """
     from benchbench.scoring.arrays import from_arrays
     from benchbench.scoring.compute import compute, statistics_of
 
     protocol = get(name) if span is not None else without_range(get(name))
-    stream = from_arrays(prediction, target, span=span, batch=sys.maxsize)
+    stream = from_arrays(prediction, target, span=span, axes=axes, batch=sys.maxsize)
     protocol.check(stream.clip)
     (batch,) = stream.batches
     numbers = compute(statistics_of([protocol]), batch.prediction, batch.target)

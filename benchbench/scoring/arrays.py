@@ -20,6 +20,9 @@ from benchbench.scoring.stream import Batch, Stream, require_finite
 
 BATCH_BYTES = 1 << 24
 """Size of the predicted frames, in float32, that are scored at a time."""
+CHANNELS = 4
+"""An axis of at most so many is likely to be of channels."""
+DECLARE = "declare the order of the axes (bench score --axes TCHW; axes='TCHW')"
 Span = tuple[float, float] | None
 Frames = Tensor | npt.NDArray[Any]
 
@@ -52,6 +55,7 @@ def from_arrays(
     target: Tensor | npt.ArrayLike,
     *,
     span: Span = (0.0, 1.0),
+    axes: str | None = None,
     batch: int | None = None,
 ) -> Stream:
     """Frames (N, T, C, H, W) or (N, T, H, W) as a stream; sequences are numbered from 0.
@@ -59,6 +63,8 @@ def from_arrays(
     Args:
         prediction: also a file's memory map, which is read a batch at a time.
         target: of the same shape.
+        axes: the order of both arrays' axes, such as TCHW for one clip; if it is not declared, an
+            array that could be of another order is refused.
         span: the declared range of the data, mapped to [0, 1]; None where it is not known.
         batch: sequences at a time; as many as 16 MiB hold, if not given.
 
@@ -66,7 +72,8 @@ def from_arrays(
         Unfit: the arrays cannot be scored; the message says why. That values leave the declared
             range is only seen while the stream is gone through.
     """
-    x, y = _frames("prediction", prediction, span), _frames("target", target, span)
+    x = _frames("prediction", prediction, span, axes)
+    y = _frames("target", target, span, axes)
     if x.shape != y.shape:
         raise Unfit(
             f"prediction is {tuple(x.shape)} and target {tuple(y.shape)}; they must be the same"
@@ -92,7 +99,55 @@ def _batches(x: Frames, y: Frames, span: Span, size: int) -> Generator[Batch, No
         yield batch
 
 
-def _frames(what: str, values: Tensor | npt.ArrayLike, span: Span) -> Frames:
+def _ordered(what: str, frames: Frames, axes: str | None) -> Frames:
+    """Frames (N, T, C, H, W), a view of an array whose axes are declared, or plain.
+
+    Raises:
+        Unfit: it has other axes, or none are declared and its shape may mean several orders.
+    """
+    shape = tuple(frames.shape)
+    if axes is None:
+        axes = _plain_axes(what, shape)
+    elif len(set(axes)) != len(axes) or not set("THW") <= set(axes) <= set("NTCHW"):
+        raise Unfit(f"the axes '{axes}': expected an order of N, T, C, H, W such as TCHW")
+    elif len(axes) != len(shape):
+        raise Unfit(f"{what} has shape {shape}; expected the axes {axes}, {len(axes)} of them")
+    order = [axes.index(axis) for axis in "NTCHW" if axis in axes]
+    ordered = frames.permute(order) if isinstance(frames, Tensor) else frames.transpose(order)
+    if "N" not in axes:
+        ordered = ordered[None]
+    return ordered if "C" in axes else ordered[:, :, None]
+
+
+def _plain_axes(what: str, shape: tuple[int, ...]) -> str:
+    """NTCHW or NTHW, where a shape can hardly mean anything else.
+
+    Raises:
+        Unfit: it can: a small axis where none is of channels is likely to be of them.
+    """
+    if len(shape) not in (4, 5):
+        raise Unfit(
+            f"{what} has shape {shape}; expected (N, T, C, H, W) or (N, T, H, W), or {DECLARE}"
+        )
+    first, second, third, last = shape[0], shape[1], shape[2], shape[-1]
+    if len(shape) == 4 and min(second, last) <= CHANNELS:
+        looks = "THWC, NHWC or NTHW" if last <= CHANNELS else "TCHW or NTHW"
+        raise Unfit(
+            f"{what} has shape {shape}, which may be {looks}: one clip of {first} frames, or "
+            f"{first} sequences; {DECLARE}"
+        )
+    if len(shape) == 5 and third > CHANNELS and min(second, last) <= CHANNELS:
+        looks = "last" if last <= CHANNELS else "before time"
+        raise Unfit(
+            f"{what} has shape {shape}, which looks like channels {looks}; expected "
+            f"(N, T, C, H, W), or {DECLARE}"
+        )
+    return "NTCHW" if len(shape) == 5 else "NTHW"
+
+
+def _frames(
+    what: str, values: Tensor | npt.ArrayLike, span: Span, axes: str | None = None
+) -> Frames:
     """Frames (N, T, C, H, W) as they are.
 
     Raises:
@@ -100,22 +155,14 @@ def _frames(what: str, values: Tensor | npt.ArrayLike, span: Span) -> Frames:
             a range that is none.
     """
     frames = values if isinstance(values, Tensor) else np.asarray(values)
-    shape = tuple(frames.shape)
-    if frames.ndim == 4:
-        frames = frames[:, :, None]
-    if frames.ndim != 5:
-        raise Unfit(f"{what} has shape {shape}; expected (B, T, C, H, W) or (B, T, H, W)")
-    if frames.shape[-1] <= 4 < frames.shape[2]:
-        raise Unfit(
-            f"{what} has shape {shape}, which looks like channels last; expected (B, T, C, H, W)"
-        )
+    frames = _ordered(what, frames, axes)
     kind = _tensor(what, frames[:0])
     if kind.dtype == torch.bool or kind.is_complex():
         raise Unfit(f"{what} is of type {kind.dtype}; expected floating-point frames")
     if not kind.is_floating_point() and span == (0.0, 1.0):
         raise Unfit(
             f"{what} holds whole numbers ({kind.dtype}), so its range is not [0, 1]; "
-            "declare it, such as 0 to 255, or make them floats"
+            "declare it (bench score --range 0 255; span=(0, 255)), or make them floats"
         )
     if span is not None and not (span[0] < span[1] and math.isfinite(span[1] - span[0])):
         raise Unfit(
@@ -160,5 +207,7 @@ def _require_range(target: Tensor, span: tuple[float, float]) -> None:
         low, high = (span[0] + end * (span[1] - span[0]) for end in ends)
         raise Unfit(
             f"target holds values from {low:.9g} to {high:.9g}, outside the range of "
-            f"{span[0]:g} to {span[1]:g}; declare the range the data really has"
+            f"{span[0]:g} to {span[1]:g}; declare the range the data really has (bench score "
+            f"--range {math.floor(low)} {math.ceil(high)}, span=({math.floor(low)}, "
+            f"{math.ceil(high)}))"
         )

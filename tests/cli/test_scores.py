@@ -90,7 +90,7 @@ def test_score_reads_npz_and_asks_which_array(arrays: tuple[Path, Path], tmp_pat
 
 
 def test_score_refuses_ranges_that_are_not_declared(tmp_path: Path) -> None:
-    eight = np.random.default_rng(0).integers(0, 256, (2, 2, 9, 9), dtype=np.uint8)
+    eight = np.random.default_rng(0).integers(0, 256, (2, 5, 9, 9), dtype=np.uint8)
     path = tmp_path / "eight.npy"
     np.save(path, eight)
     with pytest.raises(Unfit, match="whole numbers"):
@@ -107,7 +107,7 @@ def test_score_refuses_ranges_that_are_not_declared(tmp_path: Path) -> None:
 
 def test_score_says_and_keeps_the_range_it_mapped(tmp_path: Path) -> None:
     path, out = tmp_path / "a.npy", tmp_path / "out"
-    np.save(path, np.random.default_rng(0).integers(0, 256, (2, 2, 9, 9), dtype=np.uint8))
+    np.save(path, np.random.default_rng(0).integers(0, 256, (2, 5, 9, 9), dtype=np.uint8))
     output = bench("score", path, path, "--range", 0, 255, "--out", out)
     assert "values from 0 to 255 mapped to [0, 1]" in output
     assert read_summary(out / "benchbench-v1.json").span == (0, 255)
@@ -154,7 +154,7 @@ def test_score_names_files_that_are_missing_or_no_arrays(tmp_path: Path) -> None
 
 
 def test_score_takes_one_of_the_two_without_the_axis_of_channels(tmp_path: Path) -> None:
-    x = np.random.default_rng(0).random((2, 3, 1, 8, 8), dtype=np.float32)
+    x = np.random.default_rng(0).random((2, 5, 1, 8, 8), dtype=np.float32)
     np.save(tmp_path / "five.npy", x)
     np.save(tmp_path / "four.npy", x[:, :, 0])
     outputs = {
@@ -163,6 +163,57 @@ def test_score_takes_one_of_the_two_without_the_axis_of_channels(tmp_path: Path)
         for other in ("four", "five")
     }
     assert len(outputs) == 1
+
+
+@pytest.mark.parametrize(
+    ("shape", "says"),
+    [
+        ((10, 3, 16, 16), "may be TCHW or NTHW: one clip of 10 frames, or 10 sequences"),
+        ((10, 1, 16, 16), "may be TCHW or NTHW"),
+        ((10, 2, 16, 16), "may be TCHW or NTHW"),
+        ((10, 16, 16, 3), "may be THWC, NHWC or NTHW"),
+        ((10, 16, 16, 1), "may be THWC, NHWC or NTHW"),
+        ((2, 10, 16, 16, 3), "looks like channels last"),
+        ((2, 3, 10, 16, 16), "looks like channels before time"),
+    ],
+)
+def test_an_array_that_may_have_another_order_of_axes_is_refused_with_the_flag(
+    tmp_path: Path, shape: tuple[int, ...], says: str
+) -> None:
+    x = np.random.default_rng(0).random(shape, dtype=np.float32)
+    np.save(tmp_path / "x.npy", x)
+    message = rf"prediction has shape .* {says}.* declare .*bench score --axes TCHW; axes='TCHW'"
+    with pytest.raises(Unfit, match=message):
+        bench("score", tmp_path / "x.npy", tmp_path / "x.npy")
+    with pytest.raises(Unfit, match=message):
+        protocols.score("benchbench", torch.from_numpy(x), torch.from_numpy(x))
+
+
+@pytest.mark.parametrize("axes", ["TCHW", "THWC", "HWCT", "NTCHW", "CNTHW", "TNHWC"])
+def test_one_clip_in_any_declared_order_scores_as_it_is(tmp_path: Path, axes: str) -> None:
+    generator = np.random.default_rng(0)
+    plain = [generator.random((1, 10, 3, 16, 16), dtype=np.float32) for _ in range(2)]
+    for name, frames in zip("xy", plain, strict=True):
+        ordered = frames.transpose(["NTCHW".index(axis) for axis in "N" + axes.replace("N", "")])
+        if "N" in axes:
+            ordered = np.moveaxis(ordered, 0, axes.index("N"))
+        np.save(tmp_path / f"{name}.npy", ordered if "N" in axes else ordered[0])
+        np.save(tmp_path / f"plain-{name}.npy", frames)
+    expected = bench("score", tmp_path / "plain-x.npy", tmp_path / "plain-y.npy", "--json")
+    files = (tmp_path / "x.npy", tmp_path / "y.npy")
+    assert bench("score", *files, "--axes", axes, "--json") == expected
+    for wrong in ("NTHW" if len(axes) == 5 else "NTCHW", "TTHW", "xyz", "TCH"):
+        with pytest.raises(Unfit, match=r"expected (the axes|an order of)"):
+            bench("score", *files, "--axes", wrong)
+
+
+def test_two_arrays_of_different_layout_are_never_broadcast(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).random((6, 6, 6, 6), dtype=np.float32)
+    np.save(tmp_path / "x.npy", x)
+    for other in (x[:1], x[:, :1], x[:, :, None, :1], x[..., None]):
+        np.save(tmp_path / "y.npy", other)
+        with pytest.raises(Unfit):
+            bench("score", tmp_path / "x.npy", tmp_path / "y.npy")
 
 
 def test_small_errors_keep_four_digits_and_infinite_scores_are_counted(tmp_path: Path) -> None:

@@ -221,6 +221,24 @@ def test_shapes_that_differ_are_named_with_what_was_expected(data: Path) -> None
         build("x.npy")
 
 
+@pytest.mark.parametrize(
+    ("shape", "frame", "axes"),
+    [
+        ((10, 8, 16, 16), (1, 16, 16), "NTHW or TNHW"),
+        ((10, 8, 16, 16, 3), (3, 16, 16), "NTHWC"),
+        ((10, 3, 8, 16, 16), (3, 16, 16), "NCTHW"),
+        ((10, 16, 16, 3), (3, 16, 16), "THWC"),
+        ((10, 16, 16), (1, 16, 16), "THW"),
+    ],
+)
+def test_an_array_of_another_order_is_told_the_axes_that_fit(
+    data: Path, shape: tuple[int, ...], frame: tuple[int, int, int], axes: str
+) -> None:
+    np.save(data / "x.npy", np.zeros(shape, np.uint8))
+    with pytest.raises(DataMissing, match=f"; axes: {axes} would fit"):
+        build("x.npy", frame=frame)
+
+
 def test_too_few_frames_or_recordings_are_told(data: Path) -> None:
     np.save(data / "x.npy", np.zeros((5, 2, 1, 16, 16), np.uint8))
     with pytest.raises(DataMissing, match="has 3 frames"):

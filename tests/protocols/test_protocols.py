@@ -168,7 +168,7 @@ def test_small_frames_are_refused_before_anything_runs() -> None:
         protocols.get("benchbench").check(small)
     protocols.get("e3d_lstm").check(small)
     with pytest.raises(Unfit, match="7x7 window"):
-        protocols.score("benchbench", torch.rand(1, 1, 6, 64), torch.rand(1, 1, 6, 64))
+        protocols.score("benchbench", torch.rand(1, 1, 1, 6, 64), torch.rand(1, 1, 1, 6, 64))
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
@@ -187,8 +187,8 @@ def test_data_outside_its_range_is_refused() -> None:
 
 
 def test_whole_numbers_need_a_declared_range() -> None:
-    target = (clips(1, 2, 8, 8) * 255).byte()
-    prediction = (clips(1, 2, 8, 8, seed=1) * 255).byte()
+    target = (clips(1, 5, 8, 8) * 255).byte()
+    prediction = (clips(1, 5, 8, 8, seed=1) * 255).byte()
     with pytest.raises(Unfit, match="whole numbers"):
         protocols.score("benchbench", prediction, target)
     declared = protocols.score("benchbench", prediction, target, span=(0, 255))
@@ -237,10 +237,10 @@ def test_without_a_range_psnr_and_ssim_are_left_out_not_invented() -> None:
     ("prediction", "target", "says"),
     [
         (torch.rand(1, 2, 1, 8, 8), torch.rand(1, 3, 1, 8, 8), "must be the same"),
-        (torch.rand(8, 8), torch.rand(8, 8), "expected .B, T, C, H, W."),
+        (torch.rand(8, 8), torch.rand(8, 8), "expected .N, T, C, H, W."),
         (torch.rand(1, 2, 8, 8, 1), torch.rand(1, 2, 8, 8, 1), "looks like channels last"),
         (torch.rand(0, 2, 1, 8, 8), torch.rand(0, 2, 1, 8, 8), "nothing to score"),
-        (torch.ones(1, 1, 8, 8) > 0, torch.ones(1, 1, 8, 8) > 0, "floating-point"),
+        (torch.ones(1, 5, 8, 8) > 0, torch.ones(1, 5, 8, 8) > 0, "floating-point"),
     ],
 )
 def test_arrays_that_are_no_frames_are_refused(
