@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchbench.data.archive import open_unpacked
+from benchbench.data.copies import copy_place, make_copy
+from benchbench.data.digests import Stamp, stamp
 from benchbench.data.npy import inspect_npy, map_npy, open_npz
 from benchbench.data.opening import parsing
 from benchbench.errors import DataMissing
-from benchbench.folder import data_folder
 
 IDX_IMAGES = 0x00000803
 EXPECTED_IDX = "expected an idx3 file of square uint8 images"
@@ -40,13 +41,20 @@ def inspect_idx(path: Path, *, md5: str | None = None) -> None:
         )
 
 
-@functools.lru_cache(maxsize=4)
 def idx_images(path: Path) -> NDArray[np.uint8]:
-    """The images of an idx file, (N, side, side), kept in memory.
+    """The images of an idx file as it is now, (N, side, side), kept in memory.
 
     Raises:
         DataMissing: it is no idx file of whole square images.
     """
+    try:
+        return _idx_images(path, stamp(path))
+    except FileNotFoundError:
+        raise DataMissing(f"{path}: no such file; {EXPECTED_IDX}") from None
+
+
+@functools.lru_cache(maxsize=4)
+def _idx_images(path: Path, _: Stamp) -> NDArray[np.uint8]:
     return _parse_idx(path, _idx_content(path))
 
 
@@ -71,15 +79,20 @@ def _parse_idx(path: Path, content: bytes) -> NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8, offset=16).reshape(count, rows, columns)
 
 
-@functools.lru_cache(maxsize=64)
 def mapped(path: Path) -> NDArray[Any]:
-    """An npy file, mapped into memory and read where it is looked at.
+    """An npy file, mapped into memory and read where it is looked at; as it is now.
 
     Raises:
         DataMissing: it is not there.
     """
-    if not path.exists():
-        raise DataMissing(f"{path}: no such file; prepare the dataset first")
+    try:
+        return _mapped(path, stamp(path))
+    except FileNotFoundError:
+        raise DataMissing(f"{path}: no such file; prepare the dataset first") from None
+
+
+@functools.lru_cache(maxsize=64)
+def _mapped(path: Path, _: Stamp) -> NDArray[Any]:
     return map_npy(path)
 
 
@@ -104,17 +117,15 @@ def unpacked(path: Path, key: str) -> Path:
 
     Its key is in the digest only: it may be `../../x`.
     """
-    stat = path.stat()
-    mark = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {key}"
-    short = hashlib.sha256(mark.encode(errors="surrogateescape")).hexdigest()[:12]
-    return data_folder() / "unpacked" / f"{path.stem[:40]}-{short}" / "array.npy"
+    return copy_place([path], f"npz {key}", "array.npy")
 
 
 def unpack(path: Path, key: str) -> None:
     """Unpacks one array of an npz file into the data folder, once."""
-    to = unpacked(path, key)
-    if to.exists():
-        return
-    with open_npz(path) as npz:
-        npz.copy(key, to)
-    inspect_npy(to)
+
+    def write(to: Path) -> None:
+        with open_npz(path) as npz:
+            npz.copy(key, to)
+        inspect_npy(to)
+
+    make_copy(unpacked(path, key), write)

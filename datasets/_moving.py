@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from benchbench.clip import Clip
+from benchbench.data.copies import require_copy
+from benchbench.data.digests import Stamp, stamp
 from benchbench.data.download import DataFile
 from benchbench.dataset import Dataset, Split, SplitName
 from benchbench.errors import DataMissing, OptionError
@@ -153,10 +155,10 @@ class MovingImages(Dataset):
         return Bouncing(images, name, getattr(self, name), self.seed, self.digits, self.clip)
 
     def _count(self, npz: str) -> int:
-        return int(mapped(unpacked(self._place(npz), "clips")).shape[1])
+        return int(mapped(require_copy(unpacked(self._place(npz), "clips"))).shape[1])
 
     def _slices(self, npz: str, first: int, length: int) -> Split:
-        return Slices(self._place(npz), first, length, self.clip.frames)
+        return Slices.of(self._place(npz), first, length, self.clip.frames)
 
     def _place(self, name: str) -> Path:
         """A path as the options have it, or below the dataset's place in the data folder."""
@@ -226,7 +228,6 @@ class MovingImages(Dataset):
         }
 
 
-@functools.lru_cache(maxsize=8)
 def images_of_split(path: Path, split: SplitName, kept: tuple[SplitName, ...]) -> Images:
     """The images of a split; validation and test may each have a tenth, drawn once and for all.
 
@@ -235,6 +236,11 @@ def images_of_split(path: Path, split: SplitName, kept: tuple[SplitName, ...]) -
         split: whose images.
         kept: the splits that have their part; all the others share the rest.
     """
+    return _images_of_split(path, stamp(path), split, kept)
+
+
+@functools.lru_cache(maxsize=8)
+def _images_of_split(path: Path, _: Stamp, split: SplitName, kept: tuple[SplitName, ...]) -> Images:
     images = idx_images(path)
     order = np.argsort(np.random.Philox(key=0).random_raw(len(images)))
     tenth = len(images) // 10

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchbench.clip import Clip
+from benchbench.data.copies import require_copy
 from benchbench.data.download import DataFile
 from benchbench.dataset import Dataset, Split, SplitName
 from benchbench.errors import DataMissing, OptionError
@@ -102,10 +103,11 @@ class OpenSTLTaxiBJ(Dataset):
         elif name == "val":
             first, length = total - self.val, self.val
         turn = self.order == "forward" and self._must_turn()
-        return Halves(self._path, part, first, length, turn)
+        halves = tuple(require_copy(unpacked(self._path, f"{half}_{part}")) for half in "XY")
+        return Halves(halves, part, first, length, turn)
 
     def _array(self, key: str) -> NDArray[np.float32]:
-        return mapped(unpacked(self._path, key))
+        return mapped(require_copy(unpacked(self._path, key)))
 
     def stored(self) -> Stored:
         """Which frame comes first in a clip of the file, told from its neighbours' overlap."""
@@ -154,17 +156,15 @@ def stored_order(context: NDArray[np.float32], target: NDArray[np.float32]) -> S
 class Halves(Split):
     """Clips of the file, each in two halves; its [-1, 1] becomes [0, 1]."""
 
-    path: Path
+    halves: tuple[Path, ...]
+    """The arrays of the first and of the last frames."""
     part: Literal["train", "test"]
     first: int
     length: int
     turn: bool
 
     def clip(self, index: int) -> Tensor:
-        halves = [
-            mapped(unpacked(self.path, f"{half}_{self.part}"))[self.first + index]
-            for half in ("X", "Y")
-        ]
+        halves = [mapped(half)[self.first + index] for half in self.halves]
         frames = (np.concatenate(halves).astype(np.float32) + 1) / 2
         if self.turn:
             frames = frames[::-1].copy()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageSequence
 
 from benchbench.atomic import replacing
+from benchbench.data.copies import copy_place, make_copy
 from benchbench.data.npy import inspect_npy
 from benchbench.errors import DataMissing
-from benchbench.folder import data_folder
 
 from ._arrays import inspect_npz, unpack, unpacked
 from ._places import Place
@@ -38,9 +37,8 @@ def ready(place: Place, reading: Reading) -> Path:
         return place.path
     if place.kind == "npz":
         return unpacked(place.path, _key(place.path, reading.key))
-    marks = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in place.sources()]
-    short = hashlib.sha256(repr((marks, reading)).encode()).hexdigest()[:12]
-    return data_folder() / "unpacked" / f"{place.path.stem}-{short}" / "frames.npy"
+    how = f"{place.kind} {place.path.suffix.lower()} {reading}"
+    return copy_place(place.sources(), how, "frames.npy")
 
 
 def make_ready(place: Place, reading: Reading) -> None:
@@ -49,21 +47,21 @@ def make_ready(place: Place, reading: Reading) -> None:
     Raises:
         DataMissing: it cannot be read, or its frames have another size.
     """
+
+    def write(to: Path) -> None:
+        if place.kind == "h5":
+            array = _read_h5(place.path, reading.key)
+        else:
+            array = np.stack(list(_decode(place, reading)))
+        with replacing(to) as temporary, temporary.open("wb") as file:
+            np.save(file, array)
+
     if place.kind == "npy":
         inspect_npy(place.path)
-        return
-    if place.kind == "npz":
+    elif place.kind == "npz":
         unpack(place.path, _key(place.path, reading.key))
-        return
-    to = ready(place, reading)
-    if to.exists():
-        return
-    if place.kind == "h5":
-        array = _read_h5(place.path, reading.key)
     else:
-        array = np.stack(list(_decode(place, reading)))
-    with replacing(to) as temporary, temporary.open("wb") as file:
-        np.save(file, array)
+        make_copy(ready(place, reading), write)
 
 
 def _key(path: Path, key: str | None) -> str:

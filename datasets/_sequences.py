@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchbench.clip import Clip
+from benchbench.data.copies import require_copy
 from benchbench.data.npy import inspect_npy, open_npz
 from benchbench.dataset import Split
 from benchbench.errors import DataMissing
@@ -60,25 +61,36 @@ class Slices(Split):
     (frames, C, H, W), or for the output in `output_raw_data` where there is one.
     """
 
-    path: Path
+    stem: str
+    clips: Path
+    inputs: Path
+    outputs: Path
     first: int
     length: int
     frames: int
 
+    @classmethod
+    def of(cls, path: Path, first: int, length: int, frames: int) -> Slices:
+        """Those of an unpacked npz file."""
+        last = "output_raw_data"
+        if last not in inspect_npz(path, keys=()):
+            last = "input_raw_data"
+        clips, inputs, outputs = (
+            require_copy(unpacked(path, key)) for key in ("clips", "input_raw_data", last)
+        )
+        return cls(path.stem, clips, inputs, outputs, first, length, frames)
+
     def clip(self, index: int) -> Tensor:
-        spans = mapped(unpacked(self.path, "clips"))[:, self.first + index].tolist()
-        inputs = mapped(unpacked(self.path, "input_raw_data"))
-        other = unpacked(self.path, "output_raw_data")
-        outputs = mapped(other) if other.exists() else inputs
+        spans = mapped(self.clips)[:, self.first + index].tolist()
         parts = [
-            raw[start : start + length]
-            for (start, length), raw in zip(spans, (inputs, outputs), strict=True)
+            mapped(raw)[start : start + length]
+            for (start, length), raw in zip(spans, (self.inputs, self.outputs), strict=True)
         ]
         frames = np.concatenate(parts)[: self.frames]
         return torch.from_numpy(frames.astype(np.float32))
 
     def name(self, index: int) -> str:
-        return f"{self.path.stem}-{self.first + index}"
+        return f"{self.stem}-{self.first + index}"
 
 
 def inspect_clips(path: Path, *, clip: Clip) -> None:

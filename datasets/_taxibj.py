@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchbench.atomic import replacing
+from benchbench.data.copies import copy_place, make_copy, require_copy
+from benchbench.data.npy import map_npy
 from benchbench.errors import DataMissing
-from benchbench.folder import data_folder
 
 SLOTS = 48
 """Half hours of a day."""
+PARTS = ("frames", "slots", "years")
 
 Whole = NDArray[np.int64]
 
@@ -121,33 +123,27 @@ def read_years(paths: Sequence[Path]) -> Years:
     return Years(np.concatenate(frames), np.concatenate(slots), np.concatenate(years))
 
 
-def prepared_folder(paths: Sequence[Path]) -> Path:
-    """Where the frames of these very files lie, ready to be mapped."""
-    marks = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in paths]
-    return data_folder() / "taxibj" / hashlib.sha256(repr(marks).encode()).hexdigest()[:12]
+def prepared(paths: Sequence[Path], name: str) -> Path:
+    """Where `frames`, `slots` or `years` of these very files lie, ready to be mapped."""
+    return copy_place(paths, "whole days", f"{name}.npy")
 
 
 def prepare_years(paths: Sequence[Path]) -> None:
     """Writes frames, slots and years as npy files, once."""
-    folder = prepared_folder(paths)
-    if (folder / "frames.npy").exists():
-        return
-    years = read_years(paths)
-    # The frames last: where they are, the others are too.
-    for name, array in (("slots", years.slots), ("years", years.years), ("frames", years.frames)):
-        with replacing(folder / f"{name}.npy") as temporary, temporary.open("wb") as file:
-            np.save(file, array)
+    years = functools.cache(lambda: read_years(paths))
+
+    def write(to: Path) -> None:
+        with replacing(to) as temporary, temporary.open("wb") as file:
+            np.save(file, getattr(years(), to.stem))
+
+    for name in PARTS:
+        make_copy(prepared(paths, name), write)
 
 
 def load_years(paths: Sequence[Path]) -> Years:
     """What `prepare_years` wrote, mapped.
 
     Raises:
-        DataMissing: it has not been called for these files.
+        DataMissing: it has not been called for these files, or what it wrote was damaged.
     """
-    try:
-        folder = prepared_folder(paths)
-        arrays = [np.load(folder / f"{n}.npy", mmap_mode="r") for n in ("frames", "slots", "years")]
-    except FileNotFoundError as error:
-        raise DataMissing(f"{error.filename}: no such file; prepare taxibj first") from None
-    return Years(*arrays)
+    return Years(*(map_npy(require_copy(prepared(paths, name))) for name in PARTS))

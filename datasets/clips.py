@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from benchbench.clip import Clip
+from benchbench.data.copies import require_copy
 from benchbench.data.download import DataFile
 from benchbench.data.npy import inspect_npy
 from benchbench.dataset import SPLITS, Dataset, Split, SplitName
@@ -136,8 +137,8 @@ class Clips(Dataset):
     def _recordings_of(self, place: Place) -> list[Recording]:
         array = ready(place, self._reading)
         axes = "TCHW" if place.kind in ("video", "images") else self.axes
-        if not array.exists():
-            raise DataMissing(f"{array}: no such file; prepare the dataset first")
+        if array != place.path:
+            require_copy(array)
         shape = inspect_npy(array).shape
         if len(shape) == len(axes) - 1 and "N" in axes:
             axes = axes.replace("N", "")

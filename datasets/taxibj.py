@@ -46,7 +46,7 @@ from ._taxibj import (
     inspect_h5,
     load_years,
     prepare_years,
-    prepared_folder,
+    prepared,
     window_starts,
 )
 
@@ -164,7 +164,7 @@ class TaxiBJ(Dataset):
         """Windows of a prepared dataset, in time."""
         years = load_years(self._paths())
         starts: Whole = getattr(self.spans(years), name)
-        frames = prepared_folder(self._paths()) / "frames.npy"
+        frames = prepared(self._paths(), "frames")
         low, high = extremes(frames, self.test)
         factors = read_factors(years.slots, -self.test) if self.clip.factors else None
         return TaxiWindows(
@@ -223,7 +223,7 @@ class TaxiBJ(Dataset):
     def notes(self) -> dict[str, Any]:
         """How the windows were counted; the extremes turn errors back into vehicles."""
         years = load_years(self._paths())
-        low, high = extremes(prepared_folder(self._paths()) / "frames.npy", self.test)
+        low, high = extremes(prepared(self._paths(), "frames"), self.test)
         return {
             "order": self.order,
             "frames": len(years.frames),

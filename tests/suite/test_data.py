@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from benchbench import registry
 from benchbench.clip import Clip
@@ -268,3 +271,64 @@ def test_an_unreadable_file_is_told_and_nothing_is_run(write_suite: Write, tmp_p
     (tmp_path / "set" / "0.npy").symlink_to(tmp_path / "nowhere")
     with pytest.raises(BenchError, match=r"0\.npy"):
         bench("run", path, "--results", tmp_path / "results")
+
+
+@pytest.mark.parametrize("kind", ["npz", "h5", "images"])
+def test_a_replaced_source_of_the_same_size_and_time_is_unpacked_anew(
+    write_suite: Write, tmp_path: Path, kind: str
+) -> None:
+    folder = tmp_path / "set"
+
+    def fill(seed: int) -> None:
+        values = np.random.default_rng(seed).integers(0, 256, (8, 3, 1, 8, 8), np.uint8)
+        for number, frames in enumerate(values):
+            place = folder / f"{number}"
+            place.mkdir(parents=True, exist_ok=True)
+            if kind == "npz":
+                np.savez(place / "x.npz", frames=frames)
+            elif kind == "h5":
+                with h5py.File(place / "x.h5", "w") as file:
+                    file["frames"] = frames
+            else:
+                for time, frame in enumerate(frames):
+                    Image.fromarray(frame[0]).save(place / f"{time}.bmp")
+        for path in folder.rglob("*.*"):
+            os.utime(path, ns=(10**18, 10**18))
+
+    def scores() -> dict[str, Any]:
+        bench("run", path, "--results", tmp_path / "results")
+        finished = Store(tmp_path / "results").read(planned(path, tmp_path).run.spec)
+        assert finished is not None
+        return {name: score.value for name, score in finished.scores["benchbench"].scores.items()}
+
+    fill(0)
+    sizes = [path.stat().st_size for path in sorted(folder.rglob("*.*"))]
+    path = write_suite(suite(clips(folder, axes="TCHW")))
+    before = scores()
+    fill(1)
+    assert [path.stat().st_size for path in sorted(folder.rglob("*.*"))] == sizes
+    after = scores()
+    assert before != after
+    fill(0)
+    shutil.rmtree(tmp_path / "results")
+    assert scores() == before
+
+
+def test_a_damaged_decoded_copy_gives_the_same_scores(write_suite: Write, tmp_path: Path) -> None:
+    values = np.random.default_rng(0).random((4, 3, 1, 8, 8)).astype(np.float32)
+    np.savez(tmp_path / "x.npz", frames=values)
+    path = write_suite(suite(clips("x.npz")))
+    results = ("--results", tmp_path / "results")
+    bench("run", path, *results)
+    store, spec = Store(tmp_path / "results"), planned(path, tmp_path).run.spec
+    before = store.read(spec)
+    assert before is not None
+    shutil.rmtree(tmp_path / "results")
+    (copy,) = (tmp_path / "cache" / "unpacked").glob("*/array.npy")
+    content = bytearray(copy.read_bytes())
+    content[-7] ^= 1
+    copy.write_bytes(content)
+    bench("run", path, *results)
+    after = store.read(spec)
+    assert after is not None
+    assert after.scores["benchbench"].scores == before.scores["benchbench"].scores
