@@ -7,6 +7,7 @@ BenchError
 ├─ UnknownName    no such model, dataset or protocol
 ├─ Unfit          a model declines a clip, a protocol declines data, with the reason
 ├─ DataMissing    a file is absent, truncated or not the one expected
+├─ Refusal        the file system does not give or take a file
 └─ RunFailed      a run ended without a record
 
 The command line prints a BenchError as one message with exit status 2, and a traceback only
@@ -16,6 +17,8 @@ for anything else.
 from __future__ import annotations
 
 import difflib
+import errno
+import os
 import traceback
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -64,6 +67,29 @@ class Unfit(BenchError, ValueError):
 
 class DataMissing(BenchError, FileNotFoundError):
     """A file is absent, truncated or not the one expected; the message says what to put where."""
+
+
+HELP = {
+    "free some, then run again": (errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+    "get the right to it, or name another folder": (errno.EACCES, errno.EPERM, errno.EROFS),
+    "move what is there away, or name another folder": (
+        *(errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY, errno.ELOOP),
+    ),
+}
+"""What to do about errors of the file system, by their numbers."""
+REFUSALS = frozenset(number for numbers in HELP.values() for number in numbers)
+
+
+class Refusal(BenchError, OSError):
+    """The file system does not give or take a file; the message says which and what helps."""
+
+    @classmethod
+    def of(cls, error: OSError) -> Refusal:
+        """The same in a sentence that a person can act on."""
+        path = error.filename if isinstance(error.filename, str | bytes | Path) else ""
+        where = f"{os.fsdecode(path)}: " if path else ""
+        advice = "".join(f"; {text}" for text, numbers in HELP.items() if error.errno in numbers)
+        return cls(f"{where}{error.strerror}{advice}")
 
 
 class RunFailed(BenchError, RuntimeError):

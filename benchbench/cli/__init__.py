@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from benchbench.errors import BenchError
+from benchbench.errors import BenchError, Refusal
 
 app = typer.Typer(
     name="bench",
@@ -46,13 +46,22 @@ def _root(
 class _Command(TyperCommand):
     """A command whose help is folded where the terminal ends, not where the docstring's lines do.
 
-    Its usage names a needed argument as `SUITE`, where typer writes `{SUITE}`.
+    Its usage names a needed argument as `SUITE`, where typer writes `{SUITE}`. What the file system
+    refuses it tells in a sentence, whichever file it is.
     """
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         paragraphs = (self.help or "").split("\n\n")
         self.help = "\n\n".join(" ".join(text.split()) for text in paragraphs)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            if isinstance(error, BenchError | BrokenPipeError) or error.errno is None:
+                raise
+            raise Refusal.of(error) from error
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         return [re.sub("[{}]", "", piece) for piece in super().collect_usage_pieces(ctx)]

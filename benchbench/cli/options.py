@@ -163,11 +163,28 @@ def select(file: Path, overrides: Sequence[str] | None, results: Path) -> Select
     Raises:
         SchemaError: every fault of the suite at once, each with its line.
     """
-    from benchbench.run.record import Store
     from benchbench.suite.plan import plan
 
     changes = tuple(overrides or ())
-    return Selection(plan(suite_file(file), changes), Store(results), file, changes)
+    return Selection(plan(suite_file(file), changes), results_store(results), file, changes)
+
+
+def results_store(results: Path) -> Store:
+    """The results folder, there or not.
+
+    Raises:
+        SchemaError: something else is in its place.
+    """
+    from benchbench.run.record import Store
+
+    for place in (results, *results.parents):
+        if place.is_dir():
+            break
+        if place.is_symlink() and not place.exists():
+            raise SchemaError(f"--results {results}: {place} is a link to nothing; name a folder")
+        if place.exists():
+            raise SchemaError(f"--results {results}: {place} is a file; name a folder")
+    return Store(results)
 
 
 def suite_file(suite: Path) -> Path:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchbench import protocols
-from benchbench.cli.options import Results, RunKeys, completing
+from benchbench.cli.options import Results, RunKeys, completing, results_store
 from benchbench.cli.output import console, say, section, table
 from benchbench.errors import SchemaError
 
@@ -173,10 +173,9 @@ def rescore(
     from benchbench.cli.progress import Display, prepare
     from benchbench.executor import Outcome
     from benchbench.run.job import Job, Settings
-    from benchbench.run.record import Store
     from benchbench.suite.plan import Run
 
-    store = Store(results)
+    store = results_store(results)
     rescorings = _rescorings(runs, _protocols(protocol), store)
     place = _device(device) if device else None
     # standard error is often sent where JSON goes

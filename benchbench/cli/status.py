@@ -21,6 +21,7 @@ from benchbench.cli.options import (
     SuiteFile,
     Wait,
     completing,
+    results_store,
     select,
     suite_file,
 )
@@ -147,12 +148,10 @@ def logs(
     """Print the end of a run's log, and of its SLURM job's if there is one."""
     from benchbench.executor.standing import tail
     from benchbench.executor.submission import newest_submissions
-    from benchbench.run.record import Store
 
-    store = Store(results)
-    folder = store.find(run)
-    submission = newest_submissions(store.root, None).get(folder.name.rpartition("-")[2])
-    for path in (folder / "log.txt", *(submission.logs(store.root) if submission else ())):
+    folder = results_store(results).find(run)
+    submission = newest_submissions(results, None).get(folder.name.rpartition("-")[2])
+    for path in (folder / "log.txt", *(submission.logs(results) if submission else ())):
         if path.exists() and not path.is_file():
             say(f"{path}: not a file; move it away, the run's next log takes its place")
         elif path.exists():

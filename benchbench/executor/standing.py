@@ -176,9 +176,10 @@ def cancel(rows: Sequence[Standing]) -> list[Standing]:
                 continue
             if not process.local(attempt.facts):
                 continue
-            os.kill(int(attempt.facts["process"]), signal.SIGTERM)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / CANCELLED).touch()
+        (folder / CANCELLED).touch()  # first: nothing ends of which the reason cannot be left
+        if row.number not in queue and (attempt := latest(folder)) is not None:
+            os.kill(int(attempt.facts["process"]), signal.SIGTERM)
         cancelled.append(row)
     return cancelled
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, BinaryIO, Literal
 
-from benchbench.errors import BenchError, RunFailed, located
+from benchbench.errors import REFUSALS, BenchError, Refusal, RunFailed, located
 from benchbench.executor import Outcome
 from benchbench.executor.state import StateFile
 from benchbench.registry import DATASETS, MODELS
@@ -139,20 +139,18 @@ def explain(error: Exception, *files: str) -> str:
         return f"out of GPU memory; lower train.batch or the model's size ({error})"
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
         return f"out of memory; lower train.batch or ask for more ({error})"
-    if isinstance(error, OSError) and _full(error):
-        where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror}; free some, then run again: it goes on from its checkpoint"
+    if isinstance(error, OSError) and error.errno in FULL:
+        return f"{Refusal.of(error)}: it goes on from its checkpoint"
+    if isinstance(error, OSError) and error.errno in REFUSALS:
+        return str(Refusal.of(error))
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}; put that right, then run again"
     return located(error, *files)
 
 
-def _full(error: BaseException) -> bool:
-    return isinstance(error, OSError) and error.errno in FULL
-
-
 def _log_failure(error: Exception, message: str) -> None:
-    explained = isinstance(error, BenchError) or _full(error)
+    explained = isinstance(error, BenchError)
+    explained |= isinstance(error, OSError) and error.errno in FULL
     log.error("failed: %s", message, exc_info=None if explained else error)
 
 

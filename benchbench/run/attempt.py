@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,7 +158,13 @@ def last_sign(folder: Path, attempt: Attempt) -> float:
 
 
 def file_clock(folder: Path) -> float:
-    """The time now by the clock that stamps the files of an existing folder."""
-    with tempfile.TemporaryFile(dir=folder) as file:
-        os.utime(file.fileno())
-        return os.fstat(file.fileno()).st_mtime
+    """The time now by the clock that stamps the files of an existing folder.
+
+    By this machine's where no file can be made there, as in a folder that is only to be read.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            os.utime(file.fileno())
+            return os.fstat(file.fileno()).st_mtime
+    except OSError:
+        return time.time()

@@ -66,7 +66,7 @@ class Sources:
     def store(self) -> None:
         """Keeps what was parsed for the next process."""
         if self.changed:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, ValueError):  # ValueError: no home folder
                 write_text(_place(), json.dumps(self.entries))
 
 
