@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from benchbench.atomic import check_writable
 from benchbench.cli.output import console, say
 from benchbench.errors import SchemaError, UnknownName
 from benchbench.registry import EXECUTORS
@@ -33,13 +34,11 @@ class How:
 def carry_out(selection: Selection, todo: Sequence[Job], how: How) -> None:
     """Does jobs, shows the leaderboard, says what is left to do and sets the exit status."""
     statuses = _execute(selection, todo, how) if todo else Counter()
+    whole = True
     if statuses["submitted"]:
         say(f"follow them with: {selection.command('status')}")
     else:
-        _show_leaderboard(selection)
-    if statuses["interrupted"] or statuses.total() < len(todo):
-        say("interrupted; the same command goes on from here")
-        raise typer.Exit(130)
+        whole = _show_leaderboard(selection)
     failed = statuses["failed"] + statuses["killed"]
     if failed:
         say(
@@ -48,6 +47,10 @@ def carry_out(selection: Selection, todo: Sequence[Job], how: How) -> None:
             f"when they are mended: {selection.command('retry')}",
             "red",
         )
+    if statuses["interrupted"] or statuses.total() < len(todo):
+        say("interrupted; the same command goes on from here")
+        raise typer.Exit(130)
+    if failed or not whole:
         raise typer.Exit(1)
 
 
@@ -57,6 +60,7 @@ def _execute(selection: Selection, todo: Sequence[Job], how: How) -> Counter[str
     from benchbench.suite.data import note
 
     plan = selection.plan
+    check_writable(selection.store.root)  # before anything is downloaded or trained
     display = Display(console(), len(todo))
     executor = choose_executor(plan, how, display.say)
     prepare((row.dataset for row in plan.sources), console())
@@ -72,21 +76,31 @@ def _execute(selection: Selection, todo: Sequence[Job], how: How) -> Counter[str
     return statuses
 
 
-def _show_leaderboard(selection: Selection) -> None:
-    """Prints the leaderboard, and writes its files if it is that of the suite as it stands."""
+def _show_leaderboard(selection: Selection) -> bool:
+    """Prints the leaderboard, and writes its files if it is that of the suite as it stands.
+
+    False where they could not be written.
+    """
     from benchbench.report import leaderboard
     from benchbench.report.board import boards
 
     plan, store = selection.plan, selection.store
     tables, title = boards(plan, store), plan.suite.name
-    files = []
+    folder, files, fault = store.root / title, [], ""
     if not selection.overrides:  # before printing: a reader that closes the pipe loses no file
-        files = leaderboard.write(tables, store.root / title, title=title)
+        try:
+            leaderboard.enter(folder, plan)
+            files = leaderboard.write(tables, folder, title=title)
+        except leaderboard.Unwritten as error:
+            fault = str(error)
     typer.echo(leaderboard.render(tables, "terminal", title=title), nl=False)
-    if files:
+    if fault:
+        say(f"printed only: {fault}", "red", stderr=True)
+    elif files:
         say(f"also in {files[0]}, {', '.join(path.suffix for path in files[1:])}")
     else:
         say("printed only: with KEY=VALUE it is another leaderboard than the suite's")
+    return not fault
 
 
 def choose_executor(plan: Plan, how: How, say: Callable[[str], None]) -> Executor:

@@ -16,7 +16,6 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from benchbench.errors import Refusal
 from benchbench.executor import Outcome, Terms, Watch
 from benchbench.executor.turns import Turns
 from benchbench.executor.work import log_file, stopping
@@ -92,17 +91,17 @@ class _Seat:
 
     def assign(self, job: Job) -> None:
         """Lets the worker do a run."""
+        self.job = job
         if self.channel is None:
             self._start(job.log)
         assert self.channel is not None
-        self.job = job
         # a worker that died idle shows by the end of its socket
         with contextlib.suppress(OSError):
             self.channel.send(job)
 
     def _start(self, log: Path) -> None:
+        self.channel, theirs = multiprocessing.Pipe()
         command = [sys.executable, "-m", "benchbench.executor.worker"]
-        channel, theirs = multiprocessing.Pipe()
         with theirs, log_file(log) as file:
             self.process = subprocess.Popen(
                 [*command, str(theirs.fileno()), self.slot.device],
@@ -113,7 +112,6 @@ class _Seat:
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
-        self.channel = channel
 
     def stop(self) -> None:
         """Asks the worker to make a checkpoint and end."""
@@ -170,20 +168,16 @@ class Local:
                             seat.stop()
                     if not stop():
                         yield from turns.look()
-                        yield from _fill(seats, turns)
+                        _fill(seats, turns)
                     yield from _receive(seats, turns, deaths, watch)
         finally:
             _dismiss(seats)
 
 
-def _fill(seats: Sequence[_Seat], turns: Turns) -> Iterator[Outcome]:
-    """Gives the free seats runs; outcomes of those whose log cannot be written."""
+def _fill(seats: Sequence[_Seat], turns: Turns) -> None:
     for seat in seats:
         if seat.job is None and (job := turns.next()) is not None:
-            try:
-                seat.assign(job)
-            except OSError as error:
-                yield Outcome(job, "failed", str(Refusal.of(error)))
+            seat.assign(job)
 
 
 def _dismiss(seats: Sequence[_Seat]) -> None:

@@ -78,11 +78,8 @@ class Worker:
 
 
 def _write_to(log: Path) -> None:
-    """Lets all that this process prints, native code included, go to a run's log.
-
-    Where there can be no log, the run fails by itself and says why.
-    """
-    with contextlib.suppress(OSError), log_file(log) as file:
+    """Lets all that this process prints, native code included, go to a run's log."""
+    with log_file(log) as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
 

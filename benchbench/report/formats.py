@@ -6,8 +6,10 @@ value is a `Format`.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import html
+import io
 import json
 import math
 import re
@@ -142,9 +144,11 @@ def tidy(boards: Sequence[Board]) -> list[dict[str, Any]]:
 
 
 def _csv(boards: Sequence[Board], _: str) -> str:
-    import pandas as pd
-
-    return pd.DataFrame(tidy(boards), columns=TIDY).to_csv(index=False)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, TIDY, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(tidy(boards))
+    return text.getvalue()
 
 
 def _escape_csv(text: str) -> str:

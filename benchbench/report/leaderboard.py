@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchbench.atomic import write_text
-from benchbench.errors import BenchError
+from benchbench.errors import BenchError, Refusal
 from benchbench.report.board import Board
 from benchbench.report.formats import FORMATS
 
+if TYPE_CHECKING:
+    from benchbench.suite.plan import Plan
+
 log = logging.getLogger(__name__)
+
+OWNER = "suite.json"
+"""Beside the files: the suite that they are of."""
+
+
+class Unwritten(BenchError):
+    """Files of a leaderboard that could not be written, each with the reason."""
 
 
 def render(boards: Sequence[Board], name: str, *, title: str) -> str:
@@ -39,15 +52,67 @@ def files() -> dict[str, str]:
 
 
 def write(boards: Sequence[Board], folder: Path, *, title: str) -> list[Path]:
-    """Writes the leaderboard in every format, unless that of the same numbers is there.
+    """Writes every file of the leaderboard that is not there as it would be written.
 
-    Of our own files markdown is written last: where it is new, all are.
+    Raises:
+        Unwritten: some could not be written; the others are.
     """
     paths = {name: folder / file for name, file in files().items()}
-    text = render(boards, "markdown", title=title)
-    newest = paths["markdown"]
-    whole = all(path.exists() for path in paths.values())
-    if not whole or newest.read_text(encoding="utf-8") != text:
-        for name, path in paths.items():
-            write_text(path, render(boards, name, title=title))
+    refusals = []
+    for name, path in paths.items():
+        try:
+            _write_if_other(path, render(boards, name, title=title))
+        except OSError as error:
+            refusals.append(str(Refusal.of(error)))
+    if refusals:
+        raise Unwritten("\n".join(dict.fromkeys(refusals)))
     return list(paths.values())
+
+
+def _write_if_other(path: Path, text: str) -> None:
+    """Writes a file unless it holds just this text, so that an unchanged one keeps its date."""
+    try:
+        same = path.read_bytes() == text.encode()
+    except OSError:  # to write tells why
+        same = False
+    if not same:
+        write_text(path, text)
+
+
+def enter(folder: Path, plan: Plan) -> None:
+    """Notes in a folder whose leaderboard it holds; a suite that was moved takes its own along.
+
+    Raises:
+        Unwritten: it is that of another suite of the same name, or cannot be written.
+    """
+    path, question = plan.path.resolve(), _question(plan)
+    if (other := _owner(folder, question)) not in (None, path):
+        raise Unwritten(
+            f"{folder}: holds the leaderboard of another suite of this name, {other}; "
+            "give one of them a 'name' of its own, or another folder of --results"
+        )
+    facts = json.dumps({"suite": str(path), "question": question}, indent=1)
+    try:
+        _write_if_other(folder / OWNER, facts + "\n")
+    except OSError as error:
+        raise Unwritten(str(Refusal.of(error))) from error
+
+
+def _owner(folder: Path, question: str) -> Path | None:
+    """The suite of a folder's files; None if it is gone, cannot be told or asks the same."""
+    try:
+        facts = json.loads((folder / OWNER).read_text(encoding="utf-8"))
+        path = Path(facts["suite"])
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+        return None
+    except OSError:  # it is there, and somebody else's
+        pass
+    return None if facts.get("question") == question else path
+
+
+def _question(plan: Plan) -> str:
+    """12 hex digits of what a suite's tables show: runs, labels and protocols."""
+    runs = [(run.model, run.dataset, run.spec.key) for run in plan.runs]
+    text = json.dumps([runs, plan.suite.protocols])
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

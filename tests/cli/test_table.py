@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from benchbench.report.leaderboard import files
+import pytest
+
+from benchbench.report.leaderboard import OWNER, files
 
 from ..stand_ins import bench, tiny
 
@@ -47,3 +49,79 @@ def test_a_table_alone_writes_nothing(write_suite: Write, tmp_path: Path) -> Non
     told = bench("table", write_suite(PERSISTENCE), "--results", tmp_path / "results")
     assert "persistence (0 of 1 seeds)" in told
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "deleted", "bytes", "empty"])
+@pytest.mark.parametrize("file", [*files().values(), OWNER])
+def test_a_damaged_file_of_the_leaderboard_is_repaired_and_the_others_keep_their_date(
+    write_suite: Write, tmp_path: Path, file: str, damage: str
+) -> None:
+    suite, folder = write_suite(PERSISTENCE), tmp_path / "results" / "tiny"
+    bench("run", suite, "--results", tmp_path / "results")
+    before = contents(folder)
+    dates = {path: path.stat().st_mtime_ns for path in folder.iterdir() if path.name != file}
+    path, content = folder / file, before[folder / file]
+    wrong = {"cut": content[:-9], "changed": content[:9] + b"9" + content[10:], "bytes": b"\xff"}
+    path.write_bytes(wrong.get(damage, b""))
+    if damage == "deleted":
+        path.unlink()
+    bench("run", suite, "--results", tmp_path / "results")
+    assert contents(folder) == before
+    assert {path: path.stat().st_mtime_ns for path in dates} == dates
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Callable[[str, str], Path]:
+    """Writes the suite `tiny.yaml` in a folder of a name, with a model."""
+
+    def write(folder: str, model: str = "persistence") -> Path:
+        path = tmp_path / folder / "tiny.yaml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(tiny(models=[model], train={"steps": 2, "batch": 2}))
+        return path
+
+    return write
+
+
+def test_two_suites_of_one_name_do_not_share_a_folder_unknowingly(
+    two: Callable[..., Path], tmp_path: Path
+) -> None:
+    results, first, second = tmp_path / "results", two("a"), two("b", "convlstm")
+    bench("run", first, "--results", results)
+    before = contents(results / "tiny")
+    told = bench("run", second, "--results", results, status=1)
+    assert "convlstm" in told
+    line = told.splitlines()[-1]
+    assert line.startswith(f"printed only: {results / 'tiny'}: holds the leaderboard of another ")
+    assert str(first) in line
+    assert "give one of them a 'name' of its own" in line
+    assert contents(results / "tiny") == before
+    named = bench("run", first, "--results", results)
+    assert "also in" in named
+    second.write_text(second.read_text() + "name: other\n")
+    assert "also in" in bench("run", second, "--results", results)
+    assert contents(results / "tiny") == before
+
+
+def test_a_suite_that_was_moved_or_edited_takes_its_leaderboard_along(
+    two: Callable[..., Path], tmp_path: Path
+) -> None:
+    results, first = tmp_path / "results", two("a")
+    bench("run", first, "--results", results)
+    (tmp_path / "elsewhere").mkdir()
+    moved = first.rename(tmp_path / "elsewhere" / "tiny.yaml")
+    assert "also in" in bench("run", moved, "--results", results)
+    moved.write_text(moved.read_text() + "protocols: [mim]\n")
+    assert "also in" in bench("run", moved, "--results", results)
+    assert str(moved) in (results / "tiny" / OWNER).read_text()
+
+
+def test_a_copy_of_a_suite_asks_the_same_and_writes_the_same(
+    two: Callable[..., Path], tmp_path: Path
+) -> None:
+    results = tmp_path / "results"
+    bench("run", two("a"), "--results", results)
+    before = contents(results / "tiny")
+    assert "also in" in bench("run", two("b"), "--results", results)
+    after = contents(results / "tiny")
+    assert before | {results / "tiny" / OWNER: after[results / "tiny" / OWNER]} == after
