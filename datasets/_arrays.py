@@ -86,9 +86,10 @@ def mapped(path: Path) -> NDArray[Any]:
         DataMissing: it is not there.
     """
     try:
-        return _mapped(path, stamp(path))
+        now = stamp(path)
     except FileNotFoundError:
         raise DataMissing(f"{path}: no such file; prepare the dataset first") from None
+    return _mapped(path, now)
 
 
 @functools.lru_cache(maxsize=64)

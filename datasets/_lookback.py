@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from benchbench.clip import Clip
 from benchbench.data.download import DataFile
+from benchbench.data.opening import read_text
 from benchbench.errors import DataMissing
 from benchbench.folder import data_folder
 
+from ._hdf5 import open_h5
 from ._taxibj import SLOTS, Whole, Years, date_of, slot_of
 
 CALENDAR, WEATHER = 9, 19
@@ -55,13 +57,8 @@ def factor_files(advice: str) -> tuple[DataFile, ...]:
 
 
 def _inspect_weather(path: Path) -> None:
-    import h5py
-
-    try:
-        with h5py.File(path, "r") as file:
-            shapes = {key: file[key].shape for key in SHAPES if key in file}
-    except OSError as error:
-        raise DataMissing(f"{path}: truncated or no HDF5 file ({error})") from None
+    with open_h5(path) as file:
+        shapes = {key: file[key].shape for key in SHAPES if key in file}
     count = shapes.get("date", (0,))[:1]
     expected = {key: (*count, *shape) for key, shape in SHAPES.items()}
     if shapes != expected:
@@ -70,7 +67,7 @@ def _inspect_weather(path: Path) -> None:
 
 def _read_holidays(path: Path) -> set[str]:
     try:
-        lines = path.read_text(encoding="ascii").split()
+        lines = read_text(path, expected="expected a date yyyymmdd on each line").split()
         for line in lines:
             datetime.datetime.strptime(line, "%Y%m%d")
     except ValueError as error:
@@ -114,9 +111,7 @@ def calendar(slots: Whole, holidays: set[str]) -> Floats:
 
 def _read_weather(path: Path, slots: Whole) -> NDArray[np.float64]:
     """(frames, 19) raw values, the latest that were recorded by each slot."""
-    import h5py
-
-    with h5py.File(path, "r") as file:
+    with open_h5(path) as file:
         recorded = np.array([slot_of(bytes(date).decode()) for date in file["date"][:]], np.int64)
         parts = [file[key][:] for key in ("Weather", "WindSpeed", "Temperature")]
     order = np.argsort(recorded, kind="stable")

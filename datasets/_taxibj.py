@@ -16,6 +16,8 @@ from benchbench.data.copies import copy_place, make_copy, require_copy
 from benchbench.data.npy import map_npy
 from benchbench.errors import DataMissing
 
+from ._hdf5 import open_h5
+
 SLOTS = 48
 """Half hours of a day."""
 PARTS = ("frames", "slots", "years")
@@ -41,14 +43,9 @@ def inspect_h5(path: Path, *, frame: tuple[int, int, int]) -> None:
     Raises:
         DataMissing: it does not.
     """
-    import h5py
-
     expected = f"expected an HDF5 file with date (N,) and data (N, {', '.join(map(str, frame))})"
-    try:
-        with h5py.File(path, "r") as file:
-            shapes = {key: file[key].shape for key in ("date", "data") if key in file}
-    except OSError as error:
-        raise DataMissing(f"{path}: truncated or no HDF5 file ({error}); {expected}") from None
+    with open_h5(path, expected) as file:
+        shapes = {key: file[key].shape for key in ("date", "data") if key in file}
     count = shapes.get("date", (0,))[0]
     if shapes.get("date") != (count,) or shapes.get("data") != (count, *frame):
         raise DataMissing(f"{path}: {expected}, found {shapes}")
@@ -103,11 +100,9 @@ def read_years(paths: Sequence[Path]) -> Years:
     Raises:
         DataMissing: a file's dates are not in order or not of the form `yyyymmddss`.
     """
-    import h5py
-
     frames, slots, years = [], [], []
     for number, path in enumerate(paths):
-        with h5py.File(path, "r") as file:
+        with open_h5(path) as file:
             dates = [bytes(date).decode() for date in file["date"][:]]
             data = file["data"][:, :2]
         keep = whole_days(dates)

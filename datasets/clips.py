@@ -18,6 +18,7 @@ from benchbench.clip import Clip
 from benchbench.data.copies import require_copy
 from benchbench.data.download import DataFile
 from benchbench.data.npy import inspect_npy
+from benchbench.data.opening import read_text
 from benchbench.dataset import SPLITS, Dataset, Split, SplitName
 from benchbench.errors import DataMissing, OptionError
 from benchbench.folder import data_folder
@@ -250,7 +251,8 @@ def listed(
     seen: dict[str, str] = {}
     shared: dict[SplitName, list[Recording]] = {}
     for split, path in lists.items():
-        names = [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
+        text = read_text(path, expected="expected a name of a recording a line")
+        names = [line.strip() for line in text.splitlines() if line.strip()]
         for name in names:
             if name not in by_name:
                 raise DataMissing(f"{path}: no recording '{name}'; one is '{next(iter(by_name))}'")
