@@ -1,24 +1,24 @@
-"""What a file of published numbers says: every number as printed, every fact with how sure it is.
+"""What a file of published numbers says: every number as printed, with the facts behind it.
 
 A verdict (`benchbench.report.verdict`) is computed from these facts and those of our runs.
 """
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     StringConstraints,
     field_validator,
     model_validator,
 )
 
-from benchbench.options import Count
+from benchbench.references.facts import Budget, Data, Evaluation, Network, Part, Size
 
 
 class Scale(NamedTuple):
@@ -39,28 +39,10 @@ METRICS = {
 }
 """What may be published here: label, units, and the numbers that it can be."""
 
-Sure = Annotated[
-    Literal["yes", "likely", "unknown"],
-    # an unquoted `yes` is True to YAML
-    BeforeValidator(lambda value: "yes" if value is True else value),
-]
 Printed = Annotated[str, StringConstraints(strict=True, pattern=r"^[0-9]*\.?[0-9]+$")]
 """A number's digits as they were printed, in quotes: 0.690 is not 0.69."""
 Kind = Literal["code", "dataset", "data", "network", "budget", "protocol", "scale"]
 """What makes a published number incomparable."""
-
-
-class Part(BaseModel):
-    """A frozen piece of a file; an unknown key is a mistake."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Fact(Part):
-    """Something declared of a published number, and how sure it is."""
-
-    sure: Sure = "yes"
-    note: str = ""
 
 
 class Obstacle(Part):
@@ -68,85 +50,6 @@ class Obstacle(Part):
 
     kind: Kind
     why: str
-
-
-class Evaluation(Fact):
-    """The protocol of ours that computes what was published; no name where its code is unknown."""
-
-    name: str | None = None
-    version: Count = 1
-
-
-class Budget(Fact):
-    """How long it was trained; what is not declared is not compared."""
-
-    iterations: Count | None = None
-    at_most: bool = False
-    """Whether there may have been fewer."""
-    batch: Count | None = None
-    """Clips an iteration."""
-    updates: Literal[1, 2] | None = None
-    """Optimiser steps an iteration; 2 where each batch is played backwards too."""
-
-
-class Frames(Part):
-    """The shape of a clip."""
-
-    channels: Count
-    height: Count
-    width: Count
-    context: Count
-    horizon: Count
-
-
-class Data(Fact):
-    """What it was trained and tested on."""
-
-    dataset: str
-    """Name of the dataset here."""
-    frames: Frames
-    options: dict[str, Any] = Field(default_factory=dict)
-    """Options of the dataset here that give the published test and training clips."""
-    train_clips: Count | Literal["endless"] | None = None
-    """Clips of the training set; `endless` where none is seen twice, nothing where not told."""
-    train_clips_here: Count | None = None
-    """How many the dataset here has under these options, where that is another number."""
-
-
-class Network(Fact):
-    """Options of the model here that build the published network."""
-
-    options: dict[str, Any] = Field(default_factory=dict)
-
-
-class Size(Fact):
-    """A published number of parameters, and what was counted."""
-
-    printed: Annotated[str, StringConstraints(strict=True, pattern=r"^[0-9]+\.?[0-9]* ?M$")]
-    counts: Literal["weights", "weights and unused", "weights and moments"] = "weights"
-    """`weights and moments`: both of Adam's for each, and its step: three times the weights + 1."""
-    unused: Count | None = None
-    """Parameters that are registered and never used, which ours does not have."""
-    of_other: str = ""
-    """Why it is not the size of the network that was tested."""
-
-    @model_validator(mode="after")
-    def _says_how_many_are_unused(self) -> Size:
-        if (self.unused is None) is (self.counts == "weights and unused"):
-            raise ValueError("unused: a number if, and only if, the unused are counted")
-        return self
-
-    def count(self, parameters: int) -> int:
-        """Trainable parameters as the publication counts them."""
-        if self.counts == "weights and moments":
-            return 3 * parameters + 1
-        return parameters + (self.unused or 0)
-
-    def agrees(self, parameters: int) -> bool:
-        """Whether that many trainable parameters print as this, the last digit up or down."""
-        digits = self.printed.removesuffix("M").strip()
-        unit = 10.0 ** -len(digits.partition(".")[2])
-        return abs(self.count(parameters) / 1e6 - float(digits)) <= unit
 
 
 class Number(Part):
@@ -164,6 +67,19 @@ class Number(Part):
     def value(self) -> float:
         """The printed digits as a number."""
         return float(self.printed)
+
+
+def differing(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Options of theirs that are other ones of ours, each with both values."""
+    for name, value in theirs.items():
+        own = _plain(ours.get(name))
+        if own != _plain(value):
+            yield name, f"{own}, theirs {_plain(value)}"
+
+
+def _plain(value: Any) -> str:
+    """One text for a value, whether a tuple or a list holds it."""
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _number(value: Any) -> Any:
@@ -204,6 +120,10 @@ class Row(Part):
         block = f"{self.backbone}: " if self.backbone else ""
         return block + self.label + (f", {self.setting}" if self.setting else "")
 
+    def is_variant(self, options: Mapping[str, Any]) -> bool:
+        """Whether a model of these options is what the row is about."""
+        return not any(differing(options, self.variant))
+
     def evaluation(self, metric: str) -> Evaluation:
         """The protocol of one of its numbers."""
         return self.numbers[metric].protocol or self.protocol
@@ -215,6 +135,16 @@ class Row(Part):
         if own is None and evaluation.name is None:
             return Obstacle(kind="code", why=evaluation.note or "which code computed it is unknown")
         return own
+
+    @property
+    def comparable(self) -> Literal["yes", "partly", "no"]:
+        """Whether its numbers can be compared with ours: `partly` where one cannot, or a fact that
+        decides it is not sure."""
+        open_numbers = [self.obstacle_to(metric) is None for metric in self.numbers]
+        if self.model is None or not any(open_numbers):
+            return "no"
+        facts = (self.network, self.protocol, self.data)
+        return "yes" if all(open_numbers) and all(f.sure == "yes" for f in facts) else "partly"
 
     @field_validator("numbers")
     @classmethod
@@ -254,7 +184,12 @@ class Table(Part):
         if not isinstance(value, dict) or not isinstance(value.get("rows"), list):
             return value
         defaults = value.get("defaults") or {}
-        rows = [{**defaults, **row} if isinstance(row, dict) else row for row in value["rows"]]
+        rows = [
+            {**defaults, **row, "caveats": [*row.get("caveats", ()), *value.get("caveats", ())]}
+            if isinstance(row, dict)
+            else row
+            for row in value["rows"]
+        ]
         return {**value, "rows": rows}
 
     @model_validator(mode="after")

@@ -220,7 +220,7 @@ def test_an_unquoted_yes_is_a_yes(write: Callable[[str], Path]) -> None:
         ("  - label: A", "  - label: A\n    size: {printed: 12 G}", "pattern"),
         (
             "  - label: A",
-            "  - label: A\n    size: {printed: 1.0 M, counts: weights and unused}",
+            "  - label: A\n    size: {printed: 1.0 M, counts: weights and unused ones}",
             "the unused are counted",
         ),
         ("title: T", "title: [", "not YAML"),
