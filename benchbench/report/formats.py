@@ -176,7 +176,7 @@ def _html(boards: Sequence[Board], title: str) -> str:
 
 def _latex(boards: Sequence[Board], _: str) -> str:
     text = "\n".join(_latex_table(board) for board in boards)
-    return text.translate(_LATEX_MARKS)
+    return text.translate(LATEX_MARKS)
 
 
 def _latex_table(board: Board) -> str:
@@ -193,7 +193,9 @@ def _latex_table(board: Board) -> str:
     return "\n".join(lines) + "\n"
 
 
-_LATEX_MARKS = str.maketrans({"±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "–": "--"})
+LATEX_MARKS = str.maketrans(
+    {"±": r"$\pm$", "≤": r"$\leq$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "–": "--"}
+)
 _LATEX_SIGNS = str.maketrans(
     {
         **{sign: f"\\{sign}" for sign in "&%$#_{}"},

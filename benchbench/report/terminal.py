@@ -39,16 +39,21 @@ def grid(
     *,
     width: int,
     right: Collection[str] = (),
+    whole: Collection[str] = (),
 ) -> RenderableType:
     """A table of at most `width`; where its columns would be too narrow, a block for each row.
 
     Args:
+        headings: one for each column.
+        rows: the cells.
+        width: of the terminal.
         right: headings of the columns whose cells stand at the right.
+        whole: headings of the columns whose cells are never folded.
     """
     from rich.table import Table
     from rich.text import Text
 
-    widths = _widths(list(zip(headings, *rows, strict=True)), width)
+    widths = _widths(list(zip(headings, *rows, strict=True)), width, whole)
     if widths is None:
         return _blocks(headings, rows, width)
     table = Table()
@@ -64,6 +69,30 @@ def grid(
     return table
 
 
+def titled(
+    title: str,
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    notes: Iterable[str],
+    **columns: Collection[str],
+) -> str:
+    """The text of a title, a table below it unless it has no rows, and folded notes.
+
+    `columns` are those of `grid`.
+    """
+    from rich.text import Text
+
+    screen = console()
+    with screen.capture() as capture:
+        screen.print(Text(title, "italic"))
+        if rows:
+            screen.print(grid(headings, rows, width=screen.width, **columns))
+        for note in notes:
+            lines = textwrap.wrap(note, screen.width - 4, break_on_hyphens=False)
+            screen.print(textwrap.indent("\n".join(lines), "  "), soft_wrap=True)
+    return capture.get()
+
+
 def whole_width(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
     """Width of a table that folds nothing."""
     return _framed(max(map(_span, column)) for column in zip(headings, *rows, strict=True))
@@ -74,23 +103,28 @@ def _framed(widths: Iterable[int]) -> int:
     return 1 + sum(width + 3 for width in widths)
 
 
-def _widths(columns: Sequence[Sequence[str]], width: int) -> list[int] | None:
+def _widths(
+    columns: Sequence[Sequence[str]], width: int, whole: Collection[str]
+) -> list[int] | None:
     """The width of each column, heading first; None if they do not fit."""
-    whole = [max(map(_span, column)) for column in columns]
-    if _framed(whole) <= width:
-        return whole
-    least = [_least(heading, cells) for heading, *cells in columns]
+    most = [max(map(_span, column)) for column in columns]
+    if _framed(most) <= width:
+        return most
+    least = [
+        _least(heading, cells, LEAST if heading not in whole else width)
+        for heading, *cells in columns
+    ]
     if _framed(least) > width:
         return None
-    share = (width - _framed(least)) / (sum(whole) - sum(least))
-    return [low + int((high - low) * share) for low, high in zip(least, whole, strict=True)]
+    share = (width - _framed(least)) / (sum(most) - sum(least))
+    return [low + int((high - low) * share) for low, high in zip(least, most, strict=True)]
 
 
-def _least(heading: str, cells: Sequence[str]) -> int:
-    """The width a column cannot do without: short cells are not folded, nor are words."""
+def _least(heading: str, cells: Sequence[str], short: int) -> int:
+    """The width a column cannot do without: cells up to `short` are not folded, nor are words."""
     widest = max(map(_span, cells), default=0)
     words = max((_span(word) for cell in (heading, *cells) for word in cell.split()), default=0)
-    return max(words, min(widest, LEAST))
+    return max(words, min(widest, short))
 
 
 def _span(text: str) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from benchbench import protocols
 from benchbench.run.record import Record, Store
 from benchbench.scoring.protocol import Column
 from benchbench.scoring.summary import Score, Summary, write_summary
@@ -32,7 +33,12 @@ def _finish(store: Store, plan: Plan, model: str, seed: int, mse: float, **field
     version, infinite = fields.get("version", 1), fields.get("infinite", 0)
     scores = {"mse": _score("mse", mse, version=version), "ssim": _score("ssim", 0.5, decimals=4)}
     scores["mse"] = dataclasses.replace(scores["mse"], infinite=infinite)
-    summary = Summary("benchbench", version, "", 6, 2, "", scores, ("ssim", "mse"))
+    protocol = fields.get("protocol", "benchbench")
+    if protocol != "benchbench":  # the columns that are its own
+        for name, score in scores.items():
+            own = protocols.get(protocol).column(name)
+            scores[name] = dataclasses.replace(score, column=own)
+    summary = Summary(protocol, version, "", 6, 2, "", scores, ("ssim", "mse"))
     write_summary(store.folder(run.spec) / "scores", summary)
     data, facts = fields.get("dataset", {}), fields.get("provenance", {})
     record = Record(
