@@ -54,6 +54,18 @@ def carry_out(selection: Selection, todo: Sequence[Job], how: How) -> None:
         raise typer.Exit(1)
 
 
+def with_downloads(selection: Selection) -> Selection:
+    """The same runs, planned with the data that had to be downloaded to be known."""
+    rows = [row for row in selection.plan.sources if row.files.downloads and not row.files.content]
+    if not rows or any(row.files.missing for row in rows):
+        return selection
+    from benchbench.cli.options import select
+    from benchbench.cli.progress import prepare
+
+    prepare((row.dataset for row in rows), console())
+    return select(selection.file, selection.overrides, selection.store.root)
+
+
 def _execute(selection: Selection, todo: Sequence[Job], how: How) -> Counter[str]:
     """Runs or submits; how many ended in which way."""
     from benchbench.cli.progress import Display, prepare

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -78,6 +79,9 @@ AnyCode = Annotated[
     bool, typer.Option("--allow-code-change", help="Run even if the code changes meanwhile.")
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Name the folder of every run.")]
+Verify = Annotated[
+    bool, typer.Option("--verify", help="Read every data file again, whatever is noted of it.")
+]
 RunKey = Annotated[
     str,
     typer.Argument(
@@ -157,16 +161,22 @@ class Selection:
         return shlex.join(words)
 
 
-def select(file: Path, overrides: Sequence[str] | None, results: Path) -> Selection:
-    """The runs of a suite with KEY=VALUE changes.
+def select(
+    file: Path, overrides: Sequence[str] | None, results: Path, *, verify: bool = False
+) -> Selection:
+    """The runs of a suite with KEY=VALUE changes; `verify` reads every data file again.
 
     Raises:
         SchemaError: every fault of the suite at once, each with its line.
     """
+    from benchbench.data.digests import read_anew
+    from benchbench.run.job import recall
     from benchbench.suite.plan import plan
 
-    changes = tuple(overrides or ())
-    return Selection(plan(suite_file(file), changes), results_store(results), file, changes)
+    changes, store = tuple(overrides or ()), results_store(results)
+    with read_anew() if verify else contextlib.nullcontext():
+        planned = plan(suite_file(file), changes)
+    return Selection(recall(planned, store), store, file, changes)
 
 
 def results_store(results: Path) -> Store:

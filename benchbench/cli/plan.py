@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchbench.cli.execution import How, show_executor
-from benchbench.cli.options import Chosen, Overrides, Results, SuiteFile, Verbose, select
+from benchbench.cli.options import Chosen, Overrides, Results, SuiteFile, Verbose, Verify, select
 from benchbench.cli.output import console, say, table
 
 if TYPE_CHECKING:
@@ -32,10 +32,11 @@ def plan_suite(
         bool,
         typer.Option("--measure", help="Run a few steps of each and estimate hours and memory."),
     ] = False,
+    verify: Verify = False,
     verbose: Verbose = False,
 ) -> None:
     """Say what `bench run` would do, and do nothing."""
-    selection = select(suite, overrides, results)
+    selection = select(suite, overrides, results, verify=verify)
     show_plan(selection, How(executor), verbose=verbose)
     if measure:
         _measure(selection.plan)
@@ -54,8 +55,25 @@ def say_states(selection: Selection) -> list[tuple[Job, JobState]]:
     for job, state in states:
         if not isinstance(state, str):
             say(f"damaged: {job.run.title}: {state}", "red")
+    _say_other_data(selection, states)
     say_stale(selection, [job for job, _ in states if job.stale])
     return states
+
+
+def _say_other_data(selection: Selection, states: Sequence[tuple[Job, JobState]]) -> None:
+    """Says how many finished runs are of data that are not here any more."""
+    todo = [job.run.spec for job, state in states if state == "to do"]
+    alike = selection.store.alike(todo, (job.run.spec for job, _ in states))
+    others = {spec.key for specs in alike.values() for spec in specs}
+    if others:
+        number = "1 finished run is" if len(others) == 1 else f"{len(others)} finished runs are"
+        say(f"{number} of other data than these", "yellow")
+    absent = dict.fromkeys(
+        job.run.dataset for job, state in states if job.run.missing and state == "done"
+    )
+    if absent:
+        text = "what is done is of the data that it was made with"
+        say(f"the data of {', '.join(absent)} are not here: {text}", "yellow")
 
 
 def say_stale(selection: Selection, jobs: Sequence[Job]) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from benchbench.cli.execution import How, carry_out
+from benchbench.cli.execution import How, carry_out, with_downloads
 from benchbench.cli.options import (
     AnyCode,
     Chosen,
@@ -15,6 +15,7 @@ from benchbench.cli.options import (
     Results,
     SuiteFile,
     Verbose,
+    Verify,
     Wait,
     select,
 )
@@ -34,6 +35,7 @@ def run_suite(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what it would do, and do nothing.")
     ] = False,
+    verify: Verify = False,
     verbose: Verbose = False,
 ) -> None:
     """Bring every run of a suite to its record, then print the leaderboard and write its files.
@@ -44,11 +46,12 @@ def run_suite(
 
     Exit status: 1 if a run failed or is damaged, 2 if the suite is wrong, 130 if interrupted.
     """
-    selection = select(suite, overrides, results)
+    selection = select(suite, overrides, results, verify=verify)
     how = How(executor, wait, allow_code_change)
     if dry_run:
         show_plan(selection, how, verbose=verbose)
     else:
+        selection = with_downloads(selection)
         states = say_states(selection)
         carry_out(selection, [job for job, state in states if state == "to do"], how)
         if not all(isinstance(state, str) for _, state in states):

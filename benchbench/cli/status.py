@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from benchbench.cli.execution import How, carry_out
+from benchbench.cli.execution import How, carry_out, with_downloads
 from benchbench.cli.options import (
     AnyCode,
     Chosen,
@@ -126,7 +126,7 @@ def retry(
 
     With --stale: run again from the start what other code than today's has made.
     """
-    selection = select(suite, overrides, results)
+    selection = with_downloads(select(suite, overrides, results))
     standings = _chosen(selection, run)
     states = set(_states()) - {"damaged"} if stale else set(RETRIED)
     jobs = [each.job for each in standings if each.state in states]

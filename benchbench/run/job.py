@@ -14,6 +14,7 @@ from benchbench.run.record import Store
 from benchbench.suite.code import Code, codes_of
 from benchbench.suite.plan import Plan, Run
 from benchbench.suite.schema import Suite
+from benchbench.suite.spec import RunSpec
 
 ASIDE = "superseded"
 """Folder below the results of runs that were made again under other code, numbered by run."""
@@ -131,3 +132,34 @@ def jobs(plan: Plan, store: Store) -> list[Job]:
     settings = Settings.of(plan.suite)
     now = codes_of(run.spec for run in plan.runs)
     return [Job(run, store, settings, now[run.spec.key]) for run in plan.runs]
+
+
+def recall(plan: Plan, store: Store) -> Plan:
+    """The plan; where data are not here, with those that the finished runs of it were made with.
+
+    Only where all of a dataset's are of one content, which lay at the same place.
+    """
+    unknown = [run for run in plan.runs if not run.spec.data]
+    alike = store.alike(run.spec for run in unknown)
+    contents: dict[str, set[str]] = {}
+    for run in unknown:
+        others = alike.get(run.spec.key, [])
+        alike[run.spec.key] = mine = [spec for spec in others if _lay_at(spec, run.spec)]
+        contents.setdefault(run.dataset, set()).update(spec.data for spec in mine)
+    specs = {
+        run.spec.key: replace(run.spec, data=spec.data, places=spec.places)
+        for run in unknown
+        for spec in alike[run.spec.key][:1]
+        if len(contents[run.dataset]) == 1
+    }
+    runs = (replace(run, spec=specs.get(run.spec.key, run.spec)) for run in plan.runs)
+    return replace(plan, runs=tuple(runs)) if specs else plan
+
+
+def _lay_at(finished: RunSpec, planned: RunSpec) -> bool:
+    """Whether the data of a finished run lay where those of a planned one should."""
+    places = ((finished.dataset_options[p], planned.dataset_options[p]) for p in finished.places)
+    return all(
+        was == text or (isinstance(text, str) and Path("/", str(was)).match(text))
+        for was, text in places
+    )

@@ -18,6 +18,7 @@ writes another number can write its digest as well.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -28,7 +29,7 @@ from pydantic import ConfigDict
 
 from benchbench import protocols
 from benchbench.atomic import write_text
-from benchbench.errors import Damaged, UnknownName, nearest
+from benchbench.errors import Damaged, SchemaError, UnknownName, nearest
 from benchbench.jsonfile import parse, read_content, typed
 from benchbench.run.seal import Seal, digest, seal
 from benchbench.scoring.summary import Summary, read_summary
@@ -150,6 +151,29 @@ class Store:
             f"no run '{run}' in {self.root}: neither a run's folder nor the beginning of a key"
             f"{nearest(run, keys.values()) if len(run) > 3 else ''}"
         )
+
+    def alike(
+        self, specs: Iterable[RunSpec], besides: Iterable[RunSpec] = ()
+    ) -> dict[str, list[RunSpec]]:
+        """Finished runs that differ from some in nothing but their data, by the key of the one.
+
+        Args:
+            specs: the runs.
+            besides: others, which are not looked for.
+        """
+        keys: dict[tuple[Path, str], list[str]] = {}
+        for spec in (specs := list(specs)):
+            keys.setdefault((self.folder(spec).parent, spec.question), []).append(spec.key)
+        planned = {self.folder(spec) for spec in (*specs, *besides)}
+        runs: dict[str, list[RunSpec]] = {}
+        for parent in sorted({parent for parent, _ in keys}):
+            for folder in sorted(set(parent.glob("seed*-*")) - planned):
+                with contextlib.suppress(Damaged, SchemaError):  # those of other versions
+                    if (record := read_record(folder)) is not None:
+                        spec = RunSpec.from_dict(record.spec)
+                        for key in keys.get((parent, spec.question), ()):
+                            runs.setdefault(key, []).append(spec)
+        return runs
 
     def read(self, spec: RunSpec) -> Finished | None:
         """A finished run, None where a run is not finished.

@@ -18,6 +18,7 @@ from PIL import Image
 
 from benchbench import registry
 from benchbench.clip import Clip
+from benchbench.data import digests
 from benchbench.data.download import DataFile
 from benchbench.dataset import Dataset, Split, SplitName
 from benchbench.errors import BenchError, DataMissing, SchemaError
@@ -332,3 +333,84 @@ def test_a_damaged_decoded_copy_gives_the_same_scores(write_suite: Write, tmp_pa
     after = store.read(spec)
     assert after is not None
     assert after.scores["benchbench"].scores == before.scores["benchbench"].scores
+
+
+def test_a_plan_says_how_many_finished_runs_are_of_other_data(
+    write_suite: Write, tmp_path: Path
+) -> None:
+    path, results = write_suite(suite(one(tmp_path / "set"))), ("--results", tmp_path / "results")
+    three = "models=[persistence, {name: convlstm, label: A, options: {hidden: [4], patch: 2}}]"
+    bench("run", path, three, "seeds=[0, 1]", *results)
+    assert "of other data" not in bench("plan", path, three, "seeds=[0, 1]", *results)
+    recordings(tmp_path / "set", seed=1)
+    told = bench("plan", path, three, "seeds=[0, 1]", *results)
+    assert "3 to run, 0 done" in told
+    assert "3 finished runs are of other data than these" in told
+    assert "1 finished run is of other data than these" in bench("run", path, *results)
+    assert "2 to run, 1 done" in bench("plan", path, three, "seeds=[0, 1]", *results)
+    assert "of other data" not in bench("plan", path, three, "train.steps=3", *results)
+
+
+def test_two_datasets_cut_alike_are_not_each_others_other_data(
+    write_suite: Write, tmp_path: Path
+) -> None:
+    both = [{**one(tmp_path / name), "label": name} for name in "ab"]
+    recordings(tmp_path / "b", seed=1)
+    results = ("--results", tmp_path / "results")
+    bench("run", write_suite(suite(both[0])), *results)
+    told = bench("plan", write_suite(suite(*both)), *results)
+    assert "1 to run, 1 done" in told
+    assert "of other data" not in told
+
+
+def test_a_table_of_results_is_read_where_the_data_are_not(
+    write_suite: Write, tmp_path: Path
+) -> None:
+    recordings(tmp_path / "set")
+    path, results = write_suite(suite(clips("set", axes="TCHW"))), ("--results", tmp_path / "r")
+    bench("run", path, *results)
+    table = bench("table", path, *results)
+    (tmp_path / "set").rename(tmp_path / "gone")
+    assert bench("table", path, *results) == table
+    told = bench("plan", path, *results)
+    assert "0 to run, 1 done" in told
+    assert "the data of clips are not here" in told.replace("\n", " ")
+    other = bench("plan", path, "datasets.0.options.path=others", *results)
+    assert "1 to run, 0 done" in other  # they lay elsewhere, and may be others
+    assert "no data" in other
+
+
+def test_verify_reads_every_file_again(
+    write_suite: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_suite(suite(one(tmp_path / "set")))
+    bench("plan", path)
+    for file in (tmp_path / "set").iterdir():  # as a disk would that forgets
+        entry = digests.Digest(digests.stamp(file), "0" * 64)
+        monkeypatch.setitem(digests._digests, str(file), entry)
+    wrong, results = key(path), ("--results", tmp_path / "results")
+    bench("plan", path, "--verify", *results)
+    assert key(path) != wrong
+    bench("run", path, "--verify", *results)
+    assert planned(path, tmp_path).done
+
+
+def test_data_that_must_be_downloaded_to_be_known_are_planned_once_they_are_there(
+    write_suite: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "cache" / "published.bin"
+
+    class Published(Mine):
+        def files(self) -> list[DataFile]:
+            return [DataFile(file, ("http://127.0.0.1:9/published.bin",))]
+
+        def prepare(self, watch: Any = None) -> None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(b"published")
+
+    monkeypatch.setitem(registry.DATASETS.entries, "mine", Entry("mine", Published, 1))
+    path = write_suite(suite({"name": "mine", "options": {"where": ""}}))
+    results = ("--results", tmp_path / "results")
+    assert "1 to run, 0 done" in bench("plan", path, *results)
+    assert "1 to run, 0 done" in bench("run", path, *results)
+    assert "0 to run, 1 done" in bench("run", path, *results)
