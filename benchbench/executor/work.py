@@ -143,8 +143,8 @@ def explain(error: Exception, *files: str) -> str:
         return f"{Refusal.of(error)}: it goes on from its checkpoint"
     if isinstance(error, OSError) and error.errno in REFUSALS:
         return str(Refusal.of(error))
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}; put that right, then run again"
+    if isinstance(error, OSError) and (place := error.filename2 or error.filename) is not None:
+        return f"{place}: {error.strerror}; put that right, then run again"
     return located(error, *files)
 
 

@@ -95,7 +95,7 @@ def enter(folder: Path, now: Code, *, any_code: bool) -> None:
     if past and past[-1] == now:
         return
     if past and not any_code:
-        parts = ", ".join(past[-1].differences(now)) if past[-1] else "unknown"
+        parts = ", ".join(past[-1].differences(now)) if past[-1] else f"unknown: {folder / TRAIL}"
         raise RunFailed(
             f"its training began under other code ({parts}); bench retry --stale trains it anew, "
             "--allow-code-change goes on and marks it"
@@ -109,7 +109,7 @@ def trail(folder: Path) -> tuple[Code | None, ...]:
 
     Empty where it has no checkpoint to go on from; None stands for code that cannot be told.
     """
-    if not any(folder.glob("checkpoint*.pt")):
+    if not any(path.is_file() for path in folder.glob("checkpoint*.pt")):
         return ()
     try:
         values = read(folder / TRAIL, list[Any], "nothing to do")

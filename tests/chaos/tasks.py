@@ -20,7 +20,11 @@ class Bench:
 
     def __call__(self) -> None:
         sys.argv = ["bench", *self.arguments]
-        main()
+        try:
+            main()
+        except SystemExit as end:
+            if end.code:
+                raise
 
 
 @dataclass(frozen=True)

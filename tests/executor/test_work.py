@@ -225,7 +225,7 @@ def test_a_training_whose_code_cannot_be_told_does_not_go_on_unasked(
     (job.folder / TRAIL).unlink()
     if text is not None:
         (job.folder / TRAIL).write_text(text)
-    assert "under other code (unknown)" in do(job)[1]
+    assert f"under other code (unknown: {job.folder / TRAIL})" in do(job)[1]
     assert do(replace(job, any_code=True))[0] == "done"
 
 
