@@ -32,13 +32,13 @@ MAY = {
 # Each package may import those before it, wherever in the file; the root's files are one.
 ORDER = (
     "", "data", "scoring", "protocols", "references", "weights", "suite", "training", "run",
-    "executor", "report", "cli",
+    "comparison", "executor", "report", "cli",
 )  # fmt: skip
 # Where `bench --help`, a plan, a status or a table goes through: nothing heavy when imported.
 LIGHT = (
     "errors", "clip", "registry", "scoring.protocol", "scoring.summary", "references", "suite",
-    "training.events", "run.claim", "run.job", "run.provenance", "run.record", "executor",
-    "report", "cli",
+    "training.events", "run.claim", "run.job", "run.provenance", "run.record", "comparison",
+    "executor", "report", "cli",
 )  # fmt: skip
 # ... but for what only a process that does a run imports.
 AT_WORK = {"executor.worker"}

@@ -49,7 +49,7 @@ def render(sheets: Sequence[Sheet], style: str) -> str:
     """
     if style not in LAYOUTS:
         formats = (*LAYOUTS, "csv", "json")
-        raise UnknownName(f"no format '{style}' for published numbers{nearest(style, formats)}")
+        raise UnknownName(f"no format '{style}' of this table{nearest(style, formats)}")
     escape = FORMATS[style].escape
 
     def name(text: str) -> str:
@@ -64,11 +64,13 @@ def render(sheets: Sequence[Sheet], style: str) -> str:
     return "\n".join(LAYOUTS[style](escaped(sheet)) for sheet in sheets)
 
 
-def write_lines(lines: Sequence[Mapping[str, Any]], style: str, *, title: str) -> str:
-    """Lines of plain values as `csv` or `json`."""
+def write_lines(
+    lines: Sequence[Mapping[str, Any]], style: str, *, title: str, name: str = "references"
+) -> str:
+    """Lines of plain values as `csv`, or as `json` that has them under a name."""
     if style == "json":
         values = [{key: _spelled(value) for key, value in line.items()} for line in lines]
-        text = {"title": title, "references": values}
+        text = {"title": title, name: values}
         return json.dumps(text, indent=1, ensure_ascii=False) + "\n"
     escape = FORMATS[style].escape
     out = io.StringIO()

@@ -116,6 +116,19 @@ class Metric:
         """One number from frame scores (N, T)."""
         return self.settle([float(mean) for mean in self.fold(values).mean(0)])[0]
 
+    def by_sequence(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """One number a sequence from frame scores (N, T), whose mean is the pooled score.
+
+        A root of a mean is taken to be as straight as it is at that mean.
+        """
+        means: npt.NDArray[np.float64] = self.fold(values).mean(1)
+        if self.pool == "sequence-sum":
+            means = means * values.shape[1]
+        if self.pool == "frame-rms" and (mean := float(means.mean())) > 0:
+            root = math.sqrt(mean)
+            means = root + (means - mean) / (2 * root)
+        return means
+
 
 def _short(key: str, value: Any) -> str:
     if key == "win":

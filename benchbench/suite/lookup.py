@@ -22,7 +22,7 @@ from benchbench.errors import BenchError, OptionError, Unfit, located
 from benchbench.registry import Entry
 from benchbench.suite.document import Document, Where
 from benchbench.suite.faults import Faults
-from benchbench.suite.schema import Exclusion
+from benchbench.suite.schema import Exclusion, Suite
 from benchbench.suite.section import listed, named
 
 if TYPE_CHECKING:
@@ -182,6 +182,16 @@ def check_protocols(document: Document, datasets: Sequence[SuiteDataset], faults
             for dataset in datasets:
                 with faults.at(place, f"{name} on {dataset.label}"):
                     protocol.check(dataset.clip)
+
+
+def check_rank(suite: Suite, faults: Faults) -> None:
+    """Adds to `faults` a metric to rank by that the first protocol has not."""
+    from benchbench import protocols
+
+    first = suite.protocols[0]
+    if suite.rank_by is not None and first in protocols.names():
+        with faults.at(("rank_by",)):
+            protocols.get(first)[suite.rank_by]
 
 
 def check_executor(document: Document, faults: Faults) -> None:

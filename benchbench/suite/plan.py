@@ -16,6 +16,7 @@ from benchbench.suite.lookup import (
     check_executor,
     check_fit,
     check_protocols,
+    check_rank,
     excluded,
     find_datasets,
     find_models,
@@ -84,6 +85,8 @@ def plan(path: Path, overrides: Sequence[str] = ()) -> Plan:
     datasets = find_datasets(document, faults)
     models = find_models(document, faults)
     check_protocols(document, datasets, faults)
+    if suite is not None:
+        check_rank(suite, faults)
     check_executor(document, faults)
     costs = check_fit(models, datasets, suite.exclude if suite else (), faults)
     _check_labels(models, datasets, faults)

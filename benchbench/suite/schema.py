@@ -179,6 +179,8 @@ class Suite(Section):
     """Folder of its tables in `results/`; the file's name if absent."""
     protocols: Some[str] = ["benchbench"]
     """Protocols under which the test set is scored, the first one the leaderboard's order."""
+    rank_by: str | None = None
+    """Metric of the first protocol by which tables rank the models; its MSE if absent."""
     seeds: Some[Seed] = [0]
     datasets: Some[Named[DatasetEntry]]
     models: Some[Named[ModelEntry]]

@@ -9,8 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchbench.errors import Unfit
-from benchbench.report.comparison import (
+from benchbench.comparison.pairs import (
     LEVEL,
     Scores,
     all_pairs,
@@ -18,6 +17,7 @@ from benchbench.report.comparison import (
     holm,
     seeds_to_separate,
 )
+from benchbench.errors import Unfit
 
 PAIRS = 1000
 EVEN = (1.0, 1.0)

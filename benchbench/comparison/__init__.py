@@ -1,0 +1,1 @@
+"""Which models of a suite differ by more than seeds and test sequences explain."""
