@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 
 from benchbench.executor import Outcome, Terms, Watch
 from benchbench.executor.turns import Turns
-from benchbench.executor.work import log_file, stopping
+from benchbench.executor.work import check_gpus, log_file, named_gpus, say_cpu, stopping
 from benchbench.registry import register_executor
 from benchbench.run.job import Job
 from benchbench.run.process import search_path
@@ -62,19 +62,16 @@ def slots(shares: Shares, environment: Mapping[str, str] = os.environ) -> list[S
     """The places of this machine as the suite shares them out."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     cores = cores or 1
-    gpus = _gpus(shares, environment)
-    count = len(gpus) or shares.slots or max(1, cores // 4)
+    names = named_gpus(shares, environment) or _visible(shares, environment)
+    count = len(names) or shares.slots or max(1, cores // 4)
     threads = shares.threads or max(1, cores // count)
-    return [Slot(gpu, threads) for gpu in gpus] or [Slot(None, threads)] * count
+    return [Slot(name, threads) for name in names] or [Slot(None, threads)] * count
 
 
-def _gpus(shares: Shares, environment: Mapping[str, str]) -> list[str]:
-    """GPUs to use, by the names that `CUDA_VISIBLE_DEVICES` takes."""
-    if shares.gpus is not None:
-        return [str(index) for index in shares.gpus]
-    visible = environment.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return [name for name in visible.split(",") if name and name != "-1"]
+def _visible(shares: Shares, environment: Mapping[str, str]) -> list[str]:
+    """All GPUs of this machine, where nothing says which to use."""
+    if shares.gpus is not None or "CUDA_VISIBLE_DEVICES" in environment:
+        return []
     import torch
 
     return [str(index) for index in range(torch.cuda.device_count())]
@@ -134,9 +131,9 @@ class _Seat:
 
 
 @register_executor("local")
-def local(plan: Plan, terms: Terms) -> Local:  # noqa: ARG001
+def local(plan: Plan, terms: Terms) -> Local:
     """The queue over the devices that the suite's `local` section shares out."""
-    return Local(plan.suite.local)
+    return Local(plan.suite.local, terms.say)
 
 
 class Local:
@@ -144,17 +141,26 @@ class Local:
 
     Args:
         shares: how the machine is shared out.
+        say: told where runs are done on the CPU that would have a GPU on a cluster.
     """
 
-    def __init__(self, shares: Shares) -> None:
+    def __init__(self, shares: Shares, say: Callable[[str], None] = lambda _: None) -> None:
         self.slots = slots(shares)
+        self.say = say
 
     def describe(self, todo: Sequence[Run]) -> list[str]:  # noqa: ARG002
         """A line for each slot."""
         return [str(slot) for slot in self.slots]
 
     def run(self, jobs: Sequence[Job], watch: Watch) -> Iterator[Outcome]:
-        """Outcomes as they come; after an interruption the remaining runs are left."""
+        """Outcomes as they come; after an interruption the remaining runs are left.
+
+        Raises:
+            RunFailed: there are fewer GPUs than slots for them.
+        """
+        check_gpus(sum(slot.gpu is not None for slot in self.slots))
+        if self.slots[0].gpu is None:
+            say_cpu(jobs, self.say)
         turns = Turns([job.resolved() for job in jobs], watch)
         seats = [_Seat(slot) for slot in self.slots]
         deaths: Counter[str] = Counter()

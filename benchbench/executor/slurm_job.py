@@ -78,11 +78,17 @@ class SlurmJob:
 
         cores = int(os.environ.get("SLURM_CPUS_PER_TASK", "1"))
         torch.set_num_threads(cores)
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        gpus = self.job.run.slurm.gpus
+        device = "cuda" if gpus or torch.cuda.is_available() else "cpu"
         signals = Signals()
         with signals.caught() as requeue:
             attempt = functools.partial(
-                work, self.job, device=device, watch=lambda _: None, stop=signals.stop
+                work,
+                self.job,
+                device=device,
+                gpus=gpus,
+                watch=lambda _: None,
+                stop=signals.stop,
             )
             outcome, deadline = attempt(), time.monotonic() + HELD_SECONDS
             while outcome.status == "held" and time.monotonic() < deadline and not signals.stop():

@@ -209,7 +209,10 @@ def _sbatch(name: str, folder: Path, request: Request, calls: Sequence[SlurmJob]
             slurm_python=f"sh -c {shlex.quote(IGNORING)} {shlex.quote(sys.executable)}",
         )
         executor.update_parameters(
-            name=name, slurm_setup=[*exports(), *request.setup], **request.parameters()
+            name=name,
+            # a line that fails, as of `module load`, ends the job before its run begins
+            slurm_setup=["set -e", *exports(), *request.setup, "set +e"],
+            **request.parameters(),
         )
         try:
             # submitit prints what sbatch says, and raises it as well

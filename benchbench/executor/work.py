@@ -7,8 +7,9 @@ import errno
 import logging
 import os
 import signal
+import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -23,6 +24,7 @@ from benchbench.run.claim import Claim, Held
 from benchbench.run.job import Job
 from benchbench.run.provenance import about
 from benchbench.suite.code import Code, code_of
+from benchbench.suite.resources import Shares
 from benchbench.training.events import Event, Interrupted, Note, Watch
 
 log = logging.getLogger("benchbench")
@@ -32,11 +34,14 @@ CANCELLED = "cancelled"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def work(job: Job, *, device: str, watch: Watch, stop: Callable[[], bool]) -> Outcome:
+def work(
+    job: Job, *, device: str, gpus: int = 0, watch: Watch, stop: Callable[[], bool]
+) -> Outcome:
     """Does a run in this process unless another holds it; whatever it raises becomes an outcome.
 
     Args:
         device: `cpu` or `cuda`.
+        gpus: how many were asked for; with fewer the run fails, and never goes on without.
         watch: told what the run reports.
         stop: asked between training iterations; True makes a checkpoint and ends the attempt.
     """
@@ -54,7 +59,7 @@ def work(job: Job, *, device: str, watch: Watch, stop: Callable[[], bool]) -> Ou
     outcome = Outcome(job, "killed")
     try:
         (job.folder / CANCELLED).unlink(missing_ok=True)
-        outcome = _attempt(job, now, claim, device, watch, stop)
+        outcome = _attempt(job, now, claim, device, gpus, watch, stop)
     except OSError as error:  # no room for as much as a log, or something is in its place
         outcome = Outcome(job, "failed", explain(error))
     finally:
@@ -63,18 +68,20 @@ def work(job: Job, *, device: str, watch: Watch, stop: Callable[[], bool]) -> Ou
 
 
 def _attempt(
-    job: Job, now: Code, claim: Claim, device: str, watch: Watch, stop: Callable[[], bool]
+    job: Job,
+    now: Code,
+    claim: Claim,
+    device: str,
+    gpus: int,
+    watch: Watch,
+    stop: Callable[[], bool],
 ) -> Outcome:
     """The run itself, once the folder is ours."""
     import torch
 
     from benchbench.run.execute import execute
 
-    file = StateFile(job.folder)
-
-    def tell(event: Event) -> None:
-        file.write(event)
-        watch(event)
+    tell = _telling(StateFile(job.folder), watch)
 
     def stopped() -> bool:
         return claim.lost.is_set() or stop()
@@ -84,12 +91,11 @@ def _attempt(
     with _logging_to(job.log):
         name, number = job.run.spec.name, claim.number
         log.info("run %s on %s, attempt %d, process %d", name, device, number, os.getpid())
-        for attempt in attempts(job.folder):
-            if attempt.damage:
-                log.warning("%s", attempt.damage)
+        _warn_of_damage(job)
         try:
             tell(Note("start"))
             _check_code(job, now)
+            check_gpus(gpus or int(device == "cuda"))
             execute(replace(job, code=now), torch.device(device), tell, stopped)
             log.info("done")
         except Interrupted as error:
@@ -102,6 +108,22 @@ def _attempt(
             _log_failure(error, message)
         tell(Note(status, message))
     return Outcome(job, status, message)
+
+
+def _telling(file: StateFile, watch: Watch) -> Watch:
+    """Lets both the run's file and a watcher know of each event."""
+
+    def tell(event: Event) -> None:
+        file.write(event)
+        watch(event)
+
+    return tell
+
+
+def _warn_of_damage(job: Job) -> None:
+    for attempt in attempts(job.folder):
+        if attempt.damage:
+            log.warning("%s", attempt.damage)
 
 
 def is_cancelled(job: Job) -> bool:
@@ -117,6 +139,40 @@ def _check_code(job: Job, now: Code) -> None:
             f"the code has changed since the run was submitted ({parts}); "
             "submit it again, or with --allow-code-change if the change cannot matter"
         )
+
+
+def named_gpus(shares: Shares, environment: Mapping[str, str] = os.environ) -> list[str]:
+    """The GPUs that the suite asks for by number, or else the environment, on this machine."""
+    if shares.gpus is not None:
+        return [str(index) for index in shares.gpus]
+    names = environment.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    return [name for name in names if name and name != "-1"]
+
+
+def check_gpus(count: int) -> None:
+    """Looks whether torch sees as many GPUs as were asked for.
+
+    Raises:
+        RunFailed: it sees fewer.
+    """
+    if not count:
+        return
+    import torch
+
+    if (seen := torch.cuda.device_count() if torch.cuda.is_available() else 0) < count:
+        raise RunFailed(
+            f"{count} GPU{'s' if count > 1 else ''} asked for, and torch sees {seen or 'none'} on "
+            f"{socket.gethostname()}; see nvidia-smi, CUDA_VISIBLE_DEVICES and whether torch was "
+            "built for CUDA, or ask for fewer"
+        )
+
+
+def say_cpu(jobs: Sequence[Job], say: Callable[[str], None]) -> None:
+    """Says so where runs that ask a cluster for GPUs are done on this machine's CPU."""
+    count = sum(job.run.slurm.gpus > 0 for job in jobs)
+    if count:
+        runs = f"{count} run{'s' if count > 1 else ''} that would have one on a cluster"
+        say(f"no GPU here: {runs}, done on the CPU")
 
 
 def _sources(job: Job) -> list[str]:

@@ -24,6 +24,12 @@ def minutes(value: Any) -> Any:
     return int(days or 0) * 1440 + int(first) * 60 + int(second or 0) + (int(third or 0) > 0)
 
 
+def _count(value: Any) -> int:
+    """2 of `2`, `a100:2` or 2; 1 of a kind alone, `a100`."""
+    last = str(value).rpartition(":")[2]
+    return int(last) if last.isdigit() else 1
+
+
 class Shares(Section):
     """How this machine is shared out: one run at a time on each GPU, or on each slot of a CPU."""
 
@@ -79,6 +85,18 @@ class Request(Section):
         if self.timeout_min is not None and self.timeout_min * 60 <= self.signal_delay_s:
             raise ValueError(f"a timeout_min above signal_delay_s ({self.signal_delay_s} s)")
         return self
+
+    @property
+    def gpus(self) -> int:
+        """How many GPUs it asks for, in whichever of SLURM's ways."""
+        further = {key.replace("-", "_"): v for key, v in self.additional_parameters.items()}
+        names = ("gpus_per_node", "gpus_per_task", "gpus")
+        values = {**self.model_dump(exclude_none=True), **further}
+        counts = [_count(values[name]) for name in names if name in values]
+        for text in str(values.get("gres", "")).split(","):
+            kind, _, count = text.removeprefix("gres/").partition(":")
+            counts += [_count(count)] if kind == "gpu" else []
+        return max(counts, default=0)
 
     @property
     def seconds(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import stat
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -210,6 +211,20 @@ def test_what_is_pickled_knows_the_code_of_the_submission(
     assert function.job.code == code_of(plan.runs[0].spec)
     assert function.checkpoint().function == function
     assert function.limit_seconds == 1200
+
+
+def test_a_setup_line_that_fails_ends_a_job_before_its_run_begins(
+    make_plan: MakePlan, fake: Path, tmp_path: Path
+) -> None:
+    slurm = {"timeout_min": 20, "setup": ["false cuda/99"]}
+    submit(make_plan(slurm=slurm), tmp_path / "r")
+    lines = (fake / "101.sh").read_text().splitlines()
+    begin, end = lines.index("set -e"), lines.index("set +e")
+    assert "false cuda/99" in lines[begin:end]
+    assert any(line.startswith("srun") for line in lines[end:])
+    answer = subprocess.run(["bash", str(fake / "101.sh")], capture_output=True, text=True)
+    assert answer.returncode == 1
+    assert answer.stderr == ""
 
 
 def test_the_queue_is_read(fake: Path) -> None:
