@@ -15,7 +15,7 @@ from benchbench.data.digests import Stamp, stamp
 from benchbench.data.download import DataFile
 from benchbench.dataset import Dataset, Split, SplitName
 from benchbench.errors import DataMissing, OptionError
-from benchbench.folder import data_folder
+from benchbench.folder import data_folder, from_home
 from benchbench.options import Count, Location
 
 from ._arrays import idx_images, inspect_idx, inspect_npz, mapped, unpack, unpacked
@@ -162,7 +162,7 @@ class MovingImages(Dataset):
 
     def _place(self, name: str) -> Path:
         """A path as the options have it, or below the dataset's place in the data folder."""
-        return data_folder() / self.published.folder / Path(name).expanduser()
+        return data_folder() / self.published.folder / from_home(name)
 
     def _source(self) -> DataFile:
         """The idx file of images; one that lies there unpacked serves as well."""

@@ -21,7 +21,7 @@ from benchbench.data.npy import inspect_npy
 from benchbench.data.opening import read_text
 from benchbench.dataset import SPLITS, Dataset, Split, SplitName
 from benchbench.errors import DataMissing, OptionError
-from benchbench.folder import data_folder
+from benchbench.folder import data_folder, from_home
 from benchbench.options import Count, Counts, Location
 from benchbench.registry import register_dataset
 
@@ -101,7 +101,7 @@ class Clips(Dataset):
 
     @property
     def _root(self) -> Path:
-        return data_folder() / Path(self.path).expanduser()
+        return data_folder() / from_home(self.path)
 
     @property
     def _reading(self) -> Reading:
@@ -224,7 +224,7 @@ class Clips(Dataset):
 
     @staticmethod
     def _lists(folder: str) -> dict[SplitName, Path]:
-        place = data_folder() / Path(folder).expanduser()
+        place = data_folder() / from_home(folder)
         return {name: place / f"{name}.txt" for name in SPLITS}
 
     def unpack(self) -> None:

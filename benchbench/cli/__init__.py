@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from benchbench.cli.streams import Streams
 from benchbench.errors import BenchError, Refusal
 
 app = typer.Typer(
@@ -82,17 +83,30 @@ for _name in ("run", "plan", "table", "status", "scores", "models", "datasets", 
 _use_command(app)
 
 
+class _Shown(logging.Formatter):
+    """Lines of a warning in which no control character is obeyed."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        from benchbench.report.terminal import visible
+
+        return "\n".join(map(visible, super().format(record).split("\n")))
+
+
 def main() -> None:
     """Runs `bench`; an error a person can mend is one message and exit status 2."""
+    streams = Streams()
     handler = logging.StreamHandler()
     handler.setLevel(logging.WARNING)  # a run's own log has the rest
-    logging.basicConfig(format="%(levelname)s: %(message)s", handlers=[handler])
+    handler.setFormatter(_Shown("%(levelname)s: %(message)s"))
+    logging.basicConfig(handlers=[handler])
+    status = 0
     try:
         app()
     except BenchError as error:
         from benchbench.cli.output import say
 
         say(f"error: {error}", stderr=True)
-        sys.exit(2)
-    except BrokenPipeError:
-        sys.exit(141)
+        status = 2
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else int(error.code is not None)
+    sys.exit(streams.status(status))

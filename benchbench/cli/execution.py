@@ -105,7 +105,7 @@ def _show_leaderboard(selection: Selection) -> bool:
             files = leaderboard.write(tables, folder, title=title)
         except leaderboard.Unwritten as error:
             fault = str(error)
-    typer.echo(leaderboard.render(tables, "terminal", title=title), nl=False)
+    print(leaderboard.render(tables, "terminal", title=title), end="")
     if fault:
         say(f"printed only: {fault}", "red", stderr=True)
     elif files:

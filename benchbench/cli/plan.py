@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+ROWS = 1_000
+"""Most runs that are listed: a terminal takes a millisecond for each."""
+
 
 @app.command("plan")
 def plan_suite(
@@ -101,7 +104,9 @@ def show_plan(selection: Selection, how: How, *, verbose: bool) -> None:
         text += ", other code" if job.stale not in ((), ("unknown",)) else ""
         rows.append((run.model, run.dataset, str(run.spec.seed), steps, text, *folder))
     headings = ("Model", "Dataset", "Seed", "Steps", "State", *(["Folder"] if verbose else []))
-    table(headings, rows, right=("Seed", "Steps"))
+    table(headings, rows[:ROWS], right=("Seed", "Steps"))
+    if len(rows) > ROWS:
+        say(f"and {len(rows) - ROWS:,} runs more")
     plan = selection.plan
     absent = dict.fromkeys(line for source in plan.sources for line in source.files.absent)
     for line in (*plan.costs, *absent):

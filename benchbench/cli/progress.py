@@ -23,6 +23,7 @@ from rich.progress import (
 )
 
 from benchbench.executor import Outcome
+from benchbench.report.terminal import visible
 from benchbench.suite.plan import Run
 from benchbench.training.events import Event, Note, Testing, Training
 
@@ -76,8 +77,8 @@ class Display:
         words = "" if isinstance(event, Note) and event.phase != "held" else str(event)
         if self.console.is_terminal:
             if key not in self.tasks:
-                self.tasks[key] = self.live.add_task(run.title, total=total, what="")
-            self.live.update(self.tasks[key], completed=done, total=total, what=words)
+                self.tasks[key] = self.live.add_task(visible(run.title), total=total, what="")
+            self.live.update(self.tasks[key], completed=done, total=total, what=visible(words))
         elif words and time.monotonic() - self.printed.get(key, 0.0) >= LINE_SECONDS:
             self.printed[key] = time.monotonic()
             self.say(f"  {run.title}: {words}")
@@ -99,7 +100,8 @@ class Display:
 
     def say(self, text: str) -> None:
         """Prints a line above the bars."""
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        lines = "\n".join(map(visible, text.split("\n")))
+        self.console.print(lines, markup=False, highlight=False, soft_wrap=True)
 
 
 def _share(event: Event) -> tuple[int | None, int | None]:

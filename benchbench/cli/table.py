@@ -207,4 +207,4 @@ def list_references(
             text = render([catalogue.sheet(one) for one in tables], style)
     except UnknownName as error:
         raise UnknownName(f"--format: {error}") from None
-    typer.echo(text, nl=False)
+    print(text, end="")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchbench.clip import Clip
 from benchbench.errors import DataMissing, Unfit
+from benchbench.folder import from_home
 
 if TYPE_CHECKING:
     import torch
@@ -71,7 +72,7 @@ def hub_folder() -> Path:
     home = os.environ.get("TORCH_HOME")
     if home is None:
         home = os.environ.get("XDG_CACHE_HOME", "~/.cache") + "/torch"
-    return Path(home).expanduser() / "hub"
+    return from_home(home) / "hub"
 
 
 def distance(pair: Pair, *, net: str, scale: str, rgb: str) -> Tensor:

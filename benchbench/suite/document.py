@@ -29,7 +29,9 @@ DEPTH = 40
 DIGITS = 18
 """Most digits of a whole number."""
 _TOO_DEEP = f"nested deeper than {DEPTH} levels, or an alias that holds itself"
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+SIGNS = 4_096
+"""Most characters of a text, as of a path."""
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,8 @@ class _Loader(yaml.SafeLoader):
             raise _Refused(f"a whole number of more than {DIGITS} digits", node.start_mark)
         if control := _CONTROL.search(node.value):
             raise _Refused(f"an unprintable character, {control[0]!r}", node.start_mark)
+        if len(node.value) > SIGNS:
+            raise _Refused(f"a value of more than {SIGNS:,} characters", node.start_mark)
         try:
             if kind == "int":
                 return int(node.value.replace("_", ""), 10)
@@ -207,7 +211,7 @@ def _override(value: Any, override: str, lines: dict[Where, int]) -> None:
     parsed = _parse(text, override, inner)
     place: Where = ()
     for part in (parts := key.split(".")):
-        if isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+        if isinstance(value, list) and _is_index(part, value):
             step: str | int = int(part)
         elif isinstance(value, dict):
             step = part
@@ -221,6 +225,10 @@ def _override(value: Any, override: str, lines: dict[Where, int]) -> None:
     for below in [where for where in lines if where[: len(place)] == place]:
         del lines[below]
     lines.update({(*place, *where): 0 for where in [(), *inner]})
+
+
+def _is_index(part: str, items: list[Any]) -> bool:
+    return part.isdecimal() and len(part) <= DIGITS and int(part) < len(items)
 
 
 def value_of(text: str) -> Any:

@@ -19,6 +19,7 @@ from benchbench import registry
 from benchbench.clip import Clip
 from benchbench.data.content import Inventory, beside, inventory
 from benchbench.errors import BenchError, OptionError, Unfit, located
+from benchbench.folder import from_home
 from benchbench.registry import Entry
 from benchbench.suite.document import Document, Where
 from benchbench.suite.faults import Faults
@@ -148,7 +149,7 @@ def _weights(document: Document, item: dict[str, Any]) -> tuple[Path | None, str
     name = item.get("weights")
     if not _is_text(name):
         return None, None
-    file = document.path.parent / Path(name).expanduser()
+    file = document.path.parent / from_home(name)
     return file, hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
 
 

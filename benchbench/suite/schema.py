@@ -201,3 +201,10 @@ class Suite(Section):
     """How the `local` executor shares out this machine."""
     slurm: Request = Request()
     """Resources of one run, by submitit's names: `timeout_min`, `mem_gb`, `gpus_per_node`, …"""
+
+    @field_validator("name")
+    @classmethod
+    def _is_no_other_folder(cls, value: str) -> str:
+        if value.lower() in ("runs", "slurm", "superseded"):
+            raise ValueError("another name; this folder of the results holds more than a suite's")
+        return value

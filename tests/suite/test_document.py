@@ -78,7 +78,11 @@ def test_overrides_reach_into_mappings_and_lists(write_suite: Write) -> None:
     assert document.value == {"a": {"b": [1, 2], "new": {"deep": "x"}}, "c": [{"d": 0.001}]}
 
 
-@pytest.mark.parametrize("override", ["a.b", "=3", "c.7.d=1", "a.b.c=1"])
+@pytest.mark.parametrize(
+    "override",
+    ["a.b", "=3", "c.7.d=1", "a.b.c=1", f"c.{'9' * 5000}.d=1", f"c.{'0' * 20}7.d=1", "c.².d=1"],
+    ids=range(7),
+)
 def test_an_override_that_fits_nowhere_is_refused(write_suite: Write, override: str) -> None:
     with pytest.raises(SchemaError, match=override.partition("=")[0] or "="):
         read(write_suite("a: {b: 1}\nc: [{d: 1}]\n"), [override])
@@ -112,8 +116,12 @@ def bomb(first: str, step: str) -> str:
         ("a: !!timestamp 2026-01-01", "line 1: not YAML of plain values"),
         ("a: *b", "line 1: not YAML, found undefined alias"),
         ("#" * BYTES + "\n", "more than 1,000,000 bytes"),
+        ("a: " + "b" * 5000, "line 1: a value of more than 4,096 characters"),
+        ("? " + "b" * 5000 + "\n: a", "line 1: a value of more than 4,096 characters"),
+        ("a: " + "9" * 5000 + ".0", "line 1: a value of more than 4,096 characters"),
+        ('a: "\\ud800"', "line 1: an unprintable character"),
     ],
-    ids=range(20),
+    ids=range(24),
 )
 def test_a_file_made_to_do_harm_is_refused_in_one_sentence(
     write_suite: Write, text: str, message: str
