@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from benchbench.cli.streams import Streams
+from benchbench.cli.output import Streams, say
 from benchbench.errors import BenchError, Refusal
 
 app = typer.Typer(
@@ -103,8 +103,6 @@ def main() -> None:
     try:
         app()
     except BenchError as error:
-        from benchbench.cli.output import say
-
         say(f"error: {error}", stderr=True)
         status = 2
     except SystemExit as error:

@@ -105,7 +105,7 @@ def _show_leaderboard(selection: Selection) -> bool:
             files = leaderboard.write(tables, folder, title=title)
         except leaderboard.Unwritten as error:
             fault = str(error)
-    print(leaderboard.render(tables, "terminal", title=title), end="")
+    print(leaderboard.render(tables, "terminal", title=title), end="", flush=True)
     if fault:
         say(f"printed only: {fault}", "red", stderr=True)
     elif files:

@@ -231,7 +231,7 @@ def _print_scores(rows: list[tuple[str, Summary]], as_json: bool) -> None:
 
     if as_json:
         plain = [({"run": run} if run else {}) | summary.plain() for run, summary in rows]
-        print(json.dumps(plain, indent=1, ensure_ascii=False))
+        print(json.dumps(plain, indent=1, ensure_ascii=False), flush=True)
         return
     lines = []
     for run, summary in rows:

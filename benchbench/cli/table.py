@@ -57,7 +57,7 @@ def print_table(
         text = "" if only else render(tables, style, title=title)
     except UnknownName as error:
         raise UnknownName(f"--format: {error}") from None
-    typer.echo(text + beside, nl=False)
+    print(text + beside, end="", flush=True)
 
 
 def _beside(selection: Selection, style: str) -> str:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from benchbench.data.checksums import verify
 from benchbench.data.digests import reading_anew, sha256s
 from benchbench.errors import DataMissing
-from benchbench.folder import data_folder
+from benchbench.folder import data_folder, from_home
 from benchbench.options import locations
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ def _root(text: str, declared: bool, likely: bool, files: list[str]) -> str | No
     """The place that a text names: of files that the dataset tells, or of others that are there."""
     if "\0" in text or not Path(text).name:
         return None
-    plain = Path(text).expanduser()
+    plain = from_home(text)
     places = (plain, plain.absolute(), data_folder() / plain)
     spellings = [str(place) for place in places] + [os.path.realpath(place) for place in places]
     for spelling in spellings:

@@ -35,17 +35,19 @@ def test_a_wrong_word_is_one_message_and_status_2(
     write_suite: Write,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
     arguments: list[str],
     message: str,
 ) -> None:
     suite = str(write_suite())
     monkeypatch.chdir(tmp_path)
+    for stream in ("stdout", "stderr"):  # which main replaces
+        monkeypatch.setattr(sys, stream, getattr(sys, stream))
     monkeypatch.setattr(sys, "argv", ["bench", *(part.format(suite=suite) for part in arguments)])
     with pytest.raises(SystemExit) as end:
         main()
     assert end.value.code == 2
-    told = capsys.readouterr()
+    told = capfd.readouterr()
     assert told.err.startswith("error: ")
     assert message in told.err
     assert "\x1b" not in told.err
