@@ -15,7 +15,7 @@ from benchbench.data.archive import open_unpacked
 from benchbench.data.copies import copy_place, make_copy
 from benchbench.data.digests import Stamp, stamp
 from benchbench.data.npy import inspect_npy, map_npy, open_npz
-from benchbench.data.opening import parsing
+from benchbench.data.opening import parsing, plain
 from benchbench.errors import DataMissing
 
 IDX_IMAGES = 0x00000803
@@ -108,7 +108,7 @@ def inspect_npz(path: Path, *, keys: tuple[str, ...]) -> dict[str, tuple[int, ..
     if lacking := [key for key in keys if key not in shapes]:
         raise DataMissing(
             f"{path}: lacks {', '.join(lacking)}; expected the arrays {', '.join(keys)}, "
-            f"not {', '.join(shapes) or 'none'}"
+            f"not {plain(*shapes) or 'none'}"
         )
     return shapes
 

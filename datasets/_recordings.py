@@ -10,6 +10,7 @@ import numpy as np
 from benchbench.atomic import replacing
 from benchbench.data.copies import copy_place, make_copy
 from benchbench.data.npy import inspect_npy
+from benchbench.data.opening import plain
 from benchbench.errors import DataMissing
 
 from ._arrays import inspect_npz, unpack, unpacked
@@ -65,5 +66,5 @@ def make_ready(place: Place, reading: Reading) -> None:
 def _key(path: Path, key: str | None) -> str:
     shapes = inspect_npz(path, keys=(key,) if key else ())
     if key is None and len(shapes) != 1:
-        raise DataMissing(f"{path}: holds {', '.join(shapes)}; name one as 'key'")
+        raise DataMissing(f"{path}: holds {plain(*shapes) or 'none'}; name one as 'key'")
     return key or next(iter(shapes))

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from benchbench.atomic import replacing
-from benchbench.data.opening import open_file, parsing, require_file, require_size
+from benchbench.data.opening import open_file, parsing, plain, require_file, require_size
 from benchbench.errors import DataMissing
 
 PACKINGS: dict[bytes, Callable[[], Any]] = {
@@ -33,7 +33,6 @@ BLOCK = 1 << 12
 ZIP = b"PK"
 END, END_BYTES = b"PK\x05\x06", 22
 """The last record of a zip; behind it is only a comment, whose length it says."""
-SHOWN = 8
 
 
 class Unpacked(io.RawIOBase):
@@ -109,7 +108,9 @@ def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
         size = sum(member.file_size for member in members)
         require_size(path, packed=require_file(path), unpacked=size)
         if locked := [member.filename for member in members if member.flag_bits & 1]:
-            raise DataMissing(f"{path}: '{locked[0]}' in it is encrypted; unpack it yourself")
+            raise DataMissing(
+                f"{path}: '{plain(locked[0])}' in it is encrypted; unpack it yourself"
+            )
         yield zipped
 
 
@@ -148,7 +149,9 @@ def _extract_tar(archive: Path, member: str, target: IO[bytes]) -> None:
                 source = tarred.extractfile(entry) if entry.isreg() else None
                 if source is None:
                     kind = "a folder" if entry.isdir() else "a link, a device or a pipe"
-                    raise DataMissing(f"{archive}: '{entry.name}' in it is {kind}, not a file")
+                    raise DataMissing(
+                        f"{archive}: '{plain(entry.name)}' in it is {kind}, not a file"
+                    )
                 shutil.copyfileobj(source, target, 1 << 20)
         while block := content.read(1 << 20):  # the checksum of the whole is at its end
             if block.strip(b"\0"):
@@ -164,9 +167,9 @@ def _ends(name: str, member: str) -> bool:
 def _find(archive: Path, names: list[str], member: str) -> str:
     matches = [name for name in names if _ends(name, member)]
     if len(matches) > 1:
-        raise DataMissing(f"{archive}: holds {', '.join(matches[:SHOWN])}; expected one '{member}'")
+        raise DataMissing(f"{archive}: holds {plain(*matches)}; expected one '{member}'")
     if not matches:
-        others = ", ".join(names[:SHOWN]) or "nothing"
+        others = plain(*names) or "nothing"
         raise DataMissing(f"{archive}: the archive holds no '{member}'; it holds {others}")
     return matches[0]
 
@@ -174,4 +177,4 @@ def _find(archive: Path, names: list[str], member: str) -> str:
 def _require_single(path: Path, names: list[str]) -> None:
     """Asks that no name stand twice, since readers differ in which of the two they take."""
     if doubled := [name for name, count in Counter(names).items() if count > 1]:
-        raise DataMissing(f"{path}: holds '{doubled[0]}' twice; expected each name once")
+        raise DataMissing(f"{path}: holds '{plain(doubled[0])}' twice; expected each name once")

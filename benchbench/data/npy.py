@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import math
+import re
+import struct
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -16,13 +19,13 @@ from numpy.typing import NDArray
 
 from benchbench.atomic import replacing
 from benchbench.data.archive import open_zip
-from benchbench.data.opening import open_file, parsing, require_file
+from benchbench.data.opening import open_file, parsing, plain, require_file
 from benchbench.errors import DataMissing
 
-READERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
+MAGIC = b"\x93NUMPY"
+LENGTHS = {1: "<H", 2: "<I", 3: "<I"}
+"""How each version of the format writes the length of its header."""
+HEADER_BYTES = 10_000
 AXES = 32
 """Numpy has no more."""
 NO_NUMBERS = {
@@ -72,17 +75,23 @@ def read_header(file: IO[bytes]) -> Header:
     """What an npy file announces, read up to the end of its header.
 
     Raises:
-        ValueError: it is no npy file; numpy raises other errors too.
+        ValueError: it is no npy file; Python's parser raises other errors too.
     """
-    version = np.lib.format.read_magic(file)
-    if version not in READERS:
-        raise ValueError(f"npy version {version}")
+    magic, version = file.read(len(MAGIC)), file.read(2)
+    if magic != MAGIC or version[0] not in LENGTHS:
+        raise ValueError("it does not start as one, in version 1 to 3")
+    size = struct.calcsize(LENGTHS[version[0]])
+    (length,) = struct.unpack(LENGTHS[version[0]], file.read(size))
+    text = file.read(min(length, HEADER_BYTES)).decode("utf-8" if version[0] == 3 else "latin1")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of files that Python 2 wrote
-        shape, fortran, dtype = READERS[version](file)
-    if len(shape) > AXES or min(shape, default=0) < 0:
-        raise ValueError(f"axes {shape}")
-    return Header(tuple(map(int, shape)), dtype, "F" if fortran else "C", file.tell())
+        warnings.simplefilter("ignore")  # of what is no good Python
+        fields = ast.literal_eval(re.sub(r"(\d)L\b", r"\1", text))  # Python 2 wrote 10L
+        dtype = np.lib.format.descr_to_dtype(fields["descr"])
+    shape = fields["shape"]
+    if not all(type(extent) is int and extent >= 0 for extent in shape) or len(shape) > AXES:
+        raise ValueError(f"a shape of {str(shape)[:60]}")
+    start = len(MAGIC) + len(version) + size + length
+    return Header(tuple(shape), dtype, "F" if fields["fortran_order"] is True else "C", start)
 
 
 def inspect_npy(path: Path) -> Header:
@@ -122,9 +131,9 @@ class Npz:
     def open(self, name: str) -> Iterator[IO[bytes]]:
         """One of its npy files, as it lies there, once what it announces is its length."""
         info = self.zipped.getinfo(f"{name}.npy")
-        self.headers[name].require(f"{self.path}: '{name}'", info.file_size)
+        self.headers[name].require(f"{self.path}: '{plain(name)}'", info.file_size)
         with (
-            parsing(self.path, f"'{name}' is damaged", AGAIN),
+            parsing(self.path, f"'{plain(name)}' is damaged", AGAIN),
             self.zipped.open(info) as file,
         ):
             yield file
@@ -158,6 +167,9 @@ def open_npz(path: Path) -> Iterator[Npz]:
         for member in zipped.namelist():
             if member.endswith(".npy"):
                 name = member.removesuffix(".npy")
-                with parsing(path, f"'{name}' is damaged", AGAIN), zipped.open(member) as file:
+                with (
+                    parsing(path, f"'{plain(name)}' is damaged", AGAIN),
+                    zipped.open(member) as file,
+                ):
                     headers[name] = read_header(file)
         yield Npz(path, zipped, headers)

@@ -27,6 +27,9 @@ UNPACKED_RATIO = 300
 TEXT_BYTES = 1 << 26
 """A longer list of names or dates is none."""
 
+SHOWN, LONGEST = 8, 100
+"""Names of a list that are shown, and signs of each."""
+
 KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a pipe",
@@ -120,7 +123,13 @@ def parsing(where: Path | str, fault: str, expected: str) -> Iterator[None]:
         raise DataMissing(f"{where}: {fault} ({reason(error)}); {expected}") from None
 
 
+def plain(*names: str) -> str:
+    """Names that others chose, on one line; the first few of many."""
+    shown = [repr(name[:LONGEST])[1:-1] for name in names[:SHOWN]]
+    return ", ".join(shown) + (f" and {len(names) - SHOWN} more" if names[SHOWN:] else "")
+
+
 def reason(error: BaseException) -> str:
     """What an error says, in one line."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(text.split())[:200]
+    return plain(" ".join(text.split()))

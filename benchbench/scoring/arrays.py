@@ -14,7 +14,7 @@ from torch import Tensor
 
 from benchbench.clip import Clip
 from benchbench.data.npy import map_npy, open_npz
-from benchbench.data.opening import open_file
+from benchbench.data.opening import open_file, plain
 from benchbench.errors import DataMissing, Unfit
 from benchbench.scoring.stream import Batch, Stream, require_finite
 
@@ -46,7 +46,7 @@ def read(source: str) -> npt.NDArray[Any]:
             member = names[0]
         if member not in names:
             fault = f"no array '{member}'" if member else "several arrays"
-            raise DataMissing(f"{path}: {fault}; say {path}:NAME with one of {', '.join(names)}")
+            raise DataMissing(f"{path}: {fault}; say {path}:NAME with one of {plain(*names)}")
         return npz.read(member)
 
 

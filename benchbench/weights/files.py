@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import pickle
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -58,7 +59,9 @@ def _unpickled(path: Path) -> Any:
         if start == b"PK":
             with parsing(path, "the file is damaged", "fetch or make it again"), open_zip(path):
                 pass  # it has a limit
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is no checkpoint
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise SchemaError(
             f"{path}: it holds more than tensors, and pickled code is never run; "
