@@ -13,7 +13,7 @@ import typer
 from benchbench import protocols
 from benchbench.cli.options import Results, RunKeys, completing, results_store
 from benchbench.cli.output import console, say, section, table
-from benchbench.errors import SchemaError
+from benchbench.errors import BenchError, Damaged, SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -168,15 +168,17 @@ def rescore(
 ) -> None:
     """Score finished runs under other protocols, from their checkpoints, without training.
 
-    Adds files to each run's scores and changes none.
+    Adds files to each run's scores, replaces damaged ones and changes no other. Exit status 1 if a
+    run is damaged beyond that; the others are scored.
     """
     from benchbench.cli.progress import Display, prepare
     from benchbench.executor import Outcome
+    from benchbench.run.claim import Held
     from benchbench.run.job import Job, Settings
     from benchbench.suite.plan import Run
 
     store = results_store(results)
-    rescorings = _rescorings(runs, _protocols(protocol), store)
+    rescorings, errors = _rescorings(runs, _protocols(protocol), store)
     place = _device(device) if device else None
     # standard error is often sent where JSON goes
     screen = console(stderr=True)
@@ -187,10 +189,24 @@ def rescore(
         for one in rescorings:
             run = Run(one.spec, one.spec.model, one.spec.dataset)
             testing = _testing(display, run)
-            summaries = one.score(batch=batch, device=place, workers=workers, watch=testing)
+            try:
+                summaries = one.score(batch=batch, device=place, workers=workers, watch=testing)
+            except (Damaged, Held) as error:
+                errors.append(error)
+                continue
             display.outcome(Outcome(Job(run, store, Settings()), "done"))
             rows += [(str(one.folder), summary) for summary in summaries]
-    _print_scores(rows, as_json)
+    _end(rows, errors, as_json)
+
+
+def _end(rows: list[tuple[str, Summary]], errors: list[BenchError], as_json: bool) -> None:
+    """Prints scores, then the runs that have none and why."""
+    if rows:
+        _print_scores(rows, as_json)
+    for error in errors:
+        say(f"not scored: {error}", "red", stderr=True)
+    if errors:
+        raise typer.Exit(1)
 
 
 def _testing(display: Display, run: Run) -> Callable[[int, int], None]:
@@ -199,11 +215,15 @@ def _testing(display: Display, run: Run) -> Callable[[int, int], None]:
     return lambda done, total: display.event(run, Testing(done, total))
 
 
-def _rescorings(runs: list[str], chosen: list[Protocol], store: Store) -> list[Rescoring]:
-    from benchbench.run.rescore import Rescoring, finished
+def _rescorings(
+    runs: list[str], chosen: list[Protocol], store: Store
+) -> tuple[list[Rescoring], list[BenchError]]:
+    """The rescorings of the runs that have a whole record, and what is wrong with the others."""
+    from benchbench.run.rescore import Rescoring, finished, sound
 
-    records = finished(list(dict.fromkeys(map(store.find, runs))))
-    return [Rescoring.of(folder, record, chosen) for folder, record in records.items()]
+    folders, errors = sound(list(dict.fromkeys(map(store.find, runs))))
+    records = finished(folders)
+    return [Rescoring.of(folder, record, chosen) for folder, record in records.items()], errors
 
 
 def _device(name: str) -> torch.device:

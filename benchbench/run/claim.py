@@ -42,8 +42,8 @@ LOCK_SECONDS = 0.5
 class Held(BenchError):
     """The folder is another's for now."""
 
-    def __init__(self, attempt: Attempt) -> None:
-        super().__init__(f"held by {attempt}; wait for its end")
+    def __init__(self, attempt: Attempt, where: str = "") -> None:
+        super().__init__(f"{where}held by {attempt}; wait for its end")
         self.attempt = attempt
 
 
@@ -130,7 +130,10 @@ def claimed(folder: Path) -> Iterator[None]:
     Raises:
         Held: somebody else is at work in the folder.
     """
-    claim, outcome = Claim(folder), "failed"
+    try:
+        claim, outcome = Claim(folder), "failed"
+    except Held as error:
+        raise Held(error.attempt, f"{folder}: ") from None
     try:
         clear(folder)
         yield

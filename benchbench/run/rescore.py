@@ -10,7 +10,7 @@ import torch
 
 from benchbench import registry
 from benchbench.dataset import Dataset
-from benchbench.errors import Damaged, DataMissing
+from benchbench.errors import BenchError, Damaged, DataMissing
 from benchbench.run.claim import claimed
 from benchbench.run.load import load_predictions
 from benchbench.run.record import NAME, SCORES, Record, check_file, read_record, score_files
@@ -19,6 +19,19 @@ from benchbench.scoring.protocol import Protocol
 from benchbench.scoring.summary import Summary, read_summary
 from benchbench.suite.data import check_data
 from benchbench.suite.spec import RunSpec
+
+
+def sound(folders: Sequence[Path]) -> tuple[list[Path], list[BenchError]]:
+    """The folders whose record is whole, or not there, and what is wrong with the others."""
+    whole: list[Path] = []
+    errors: list[BenchError] = []
+    for folder in folders:
+        try:
+            read_record(folder)
+            whole.append(folder)
+        except Damaged as error:
+            errors.append(error)
+    return whole, errors
 
 
 def finished(folders: Sequence[Path]) -> dict[Path, Record]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from benchbench.errors import Damaged
+from benchbench.run.claim import Claim
 
 from ..stand_ins import bench, invoke, tiny
 
@@ -81,7 +83,24 @@ def test_status_reads_every_file_to_the_end_where_it_is_asked(suite: Path, tmp_p
     assert "2 damaged" in told
 
 
-def test_rescore_refuses_a_damaged_record(suite: Path, tmp_path: Path) -> None:
-    folder = damaged_file(tmp_path / "results").parent
-    with pytest.raises(Damaged, match=r"record\.json: its digest .*; delete the run's folder"):
-        invoke("rescore", folder, "-p", "openstl")
+def test_rescore_names_damaged_runs_and_scores_the_others(suite: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    bad = damaged_file(results).parent
+    (good,) = (path.parent for path in results.glob("runs/*/convlstm/*/record.json"))
+    answer = invoke("rescore", bad, good, "-p", "openstl", "--json", status=1)
+    assert [each["run"] for each in json.loads(answer.stdout)] == [str(good)]
+    assert f"not scored: {bad}/record.json: its digest " in answer.stderr
+    assert "delete the run's folder" in answer.stderr
+    weights = good / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    answer = invoke("rescore", good, "-p", "mim", status=1)
+    assert f"not scored: {weights}: " in answer.stderr
+
+
+def test_a_run_that_another_holds_is_not_rescored(suite: Path, tmp_path: Path) -> None:
+    (folder,) = (path.parent for path in tmp_path.glob("results/runs/*/convlstm/*/record.json"))
+    held = Claim(folder)
+    answer = invoke("rescore", folder, "-p", "openstl", status=1)
+    assert f"not scored: {folder}: held by process {os.getpid()} on " in answer.stderr
+    held.release("done")
+    assert "openstl" in bench("rescore", folder, "-p", "openstl")
