@@ -19,6 +19,7 @@ from benchbench.cli.options import (
     Wait,
     select,
 )
+from benchbench.cli.output import say
 from benchbench.cli.plan import say_states, show_plan
 
 app = typer.Typer()
@@ -54,5 +55,7 @@ def run_suite(
         selection = with_downloads(selection)
         states = say_states(selection)
         carry_out(selection, [job for job, state in states if state == "to do"], how)
-        if not all(isinstance(state, str) for _, state in states):
+        if damaged := sum(not isinstance(state, str) for _, state in states):
+            what = selection.command("status", "--only", "damaged")
+            say(f"damaged runs, neither used nor replaced: {damaged}; what to do: {what}", "red")
             raise typer.Exit(1)

@@ -124,7 +124,7 @@ def _escape_markdown(text: str) -> str:
 
 TIDY = (
     *("dataset", "protocol", "model", "parameters", "metric", "mean", "std", "seeds"),
-    *("unit", "better", "signature", "train_seconds", "train_data", "other_code"),
+    *("unit", "better", "signature", "train_seconds", "train_data", "other_code", "damaged"),
 )
 
 
@@ -137,7 +137,7 @@ def tidy(boards: Sequence[Board]) -> list[dict[str, Any]]:
             for column, spread in row.cells.items():
                 number = (column.metric, spread.mean, spread.std, len(spread.values))
                 meaning = (column.unit, column.better, column.signature)
-                origin = (row.train_data, " ".join(row.stale))
+                origin = (row.train_data, " ".join(row.stale), row.damaged)
                 values = (*shared, *number, *meaning, row.seconds.mean, *origin)
                 lines.append(dict(zip(TIDY, values, strict=True)))
     return lines

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchbench.report.board import boards, size
+from benchbench.report.formats import tidy
 from benchbench.run.record import Store, read_record
 from benchbench.suite.plan import Plan
 from benchbench.suite.plan import plan as make_plan
@@ -113,6 +114,7 @@ def test_a_damaged_run_is_named_below_its_row_and_gives_no_number(
     (board,) = boards(plan, store)
     assert board.texts[1][0] == "ConvLSTM (1 of 3 seeds, 2 damaged)"
     assert board.texts[1][3] == "31.00"
+    assert {(line["seeds"], line["damaged"]) for line in tidy([board])} == {(1, 2)}
     first, second = board.notes[-2:]
     assert first.startswith("Damaged: ConvLSTM on moving_digits, seed 1: ")
     assert "record.json: its digest is not that of what it says; delete the run's" in first
