@@ -54,6 +54,8 @@ def run_suite(
     else:
         selection = with_downloads(selection)
         states = say_states(selection)
+        for job in (job for job, state in states if state == "done"):
+            job.drop_checkpoints()
         carry_out(selection, [job for job, state in states if state == "to do"], how)
         if damaged := sum(not isinstance(state, str) for _, state in states):
             what = selection.command("status", "--only", "damaged")

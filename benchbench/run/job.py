@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -87,6 +88,12 @@ class Job:
             return "done" if self.done else "to do"
         except Damaged as error:
             return error
+
+    def drop_checkpoints(self) -> None:
+        """Deletes what a kill between the record and their end left of a run that is done."""
+        for path in self.folder.glob("checkpoint*.pt"):
+            with contextlib.suppress(OSError):
+                path.unlink()
 
     @property
     def stale(self) -> tuple[str, ...]:

@@ -98,6 +98,19 @@ def test_a_digit_of_a_record_that_is_changed_is_told(job: Job, old: str, new: st
     assert "record.json: its digest is not that of what it says; delete the run's folder" in told
 
 
+@pytest.mark.parametrize("name", ["record.json", "scores/benchbench-v1.json"])
+def test_no_digit_of_a_record_or_a_score_can_change_unnoticed(job: Job, name: str) -> None:
+    path = job.folder / name
+    whole = path.read_bytes()
+    digits = [place for place, sign in enumerate(whole) if chr(sign).isdigit()]
+    for place in digits[::5]:
+        changed = bytearray(whole)
+        changed[place] = ord("0") + (whole[place] - ord("0") + 1) % 10
+        path.write_bytes(changed)
+        assert isinstance(job.state, Damaged), place
+    assert len(digits) > 100
+
+
 # two seeds were made by the same code
 @pytest.mark.parametrize("name", [name for name in FILES if name != "code.json"])
 def test_a_file_of_another_run_is_told_with_what_to_do(job: Job, name: str) -> None:
@@ -198,3 +211,12 @@ def test_a_folder_or_a_link_to_nothing_in_place_of_a_file_is_told(job: Job, name
     path.rmdir()
     path.symlink_to("nowhere")
     assert f"{path}: " in damage(job)
+
+
+def test_checkpoints_that_a_kill_after_the_record_left_go_with_the_next_run(job: Job) -> None:
+    left = [job.folder / "checkpoint.pt", job.folder / "checkpoint.previous.pt"]
+    for path in left:
+        path.touch()
+    job.drop_checkpoints()
+    assert not any(path.exists() for path in left)
+    assert job.state == "done"
