@@ -93,7 +93,7 @@ class Submitted:
         """Whether an attempt was one of its job."""
         ids = (attempt.facts.get("slurm") if attempt else None) or {}
         if "SLURM_ARRAY_TASK_ID" in ids:
-            return self.job == f"{ids['SLURM_ARRAY_JOB_ID']}_{ids['SLURM_ARRAY_TASK_ID']}"
+            return self.job == f"{ids.get('SLURM_ARRAY_JOB_ID')}_{ids['SLURM_ARRAY_TASK_ID']}"
         return self.job is not None and self.job == ids.get("SLURM_JOB_ID")
 
     def begun(self, attempt: Attempt | None) -> bool:

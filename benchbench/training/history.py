@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 NAME = "history.jsonl"
 LONGEST = 1 << 16
 """Bytes of the longest line that is read; ours have a hundred."""
+MOST = 1 << 30
+"""Bytes of a file that are read."""
 MEND = "move it away and run again"
 
 
@@ -85,8 +87,9 @@ EMPTY = hashlib.sha256().hexdigest()
 
 def _lines(source: BinaryIO, path: Path, step: int) -> Iterator[bytes]:
     """The whole lines of a file, of rising iterations up to one."""
-    last = 0
-    while line := source.readline(LONGEST):
+    last = read = 0
+    while read < MOST and (line := source.readline(LONGEST)):
+        read += len(line)
         try:
             at = parse(line, Line, path, MEND)["step"] if line.endswith(b"\n") else 0
         except Damaged:

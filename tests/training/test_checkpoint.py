@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import resource
 import signal
 from collections.abc import Iterator
@@ -164,3 +165,10 @@ def test_others_read_a_checkpoint_without_us(tmp_path: Path) -> None:
     save(tmp_path, state(3), KEY)
     content = torch.load(tmp_path / NAME, weights_only=True)
     assert (content["key"], content["step"]) == (KEY, 3)
+
+
+def test_terabytes_of_zeros_are_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / NAME).touch()
+    os.truncate(tmp_path / NAME, 1 << 40)
+    assert load(tmp_path, KEY, device=CPU) is None
+    assert not (tmp_path / NAME).exists()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchbench.errors import Damaged
+from benchbench.training import history
 from benchbench.training.history import EMPTY, NAME, History
 
 STEPS = 6
@@ -33,12 +34,12 @@ def test_lines_after_the_checkpoint_are_cut_and_the_rest_is_as_it_was(
 ) -> None:
     mark = written(tmp_path, marked=4)
     before = lines(tmp_path)
-    history = History(tmp_path)
-    history.resume(4, mark)
+    resumed = History(tmp_path)
+    resumed.resume(4, mark)
     assert lines(tmp_path) == before[:4]
-    assert history.mark == mark
+    assert resumed.mark == mark
     assert not caplog.records
-    history.append({"step": 5})
+    resumed.append({"step": 5})
     assert lines(tmp_path)[4] == b'{"step": 5}\n'
 
 
@@ -96,8 +97,19 @@ def test_what_is_no_file_is_one_sentence(tmp_path: Path, kind: str) -> None:
 def test_what_a_link_is_to_is_never_written(tmp_path: Path) -> None:
     (tmp_path / "theirs").write_text("theirs\n")
     (tmp_path / NAME).symlink_to(tmp_path / "theirs")
-    history = History(tmp_path)
-    history.resume(0, EMPTY)
-    history.append({"step": 1})
+    resumed = History(tmp_path)
+    resumed.resume(0, EMPTY)
+    resumed.append({"step": 1})
     assert (tmp_path / "theirs").read_text() == "theirs\n"
     assert lines(tmp_path) == [b'{"step": 1}\n']
+
+
+def test_a_file_without_end_costs_no_more_than_a_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = written(tmp_path, marked=6)
+    before = lines(tmp_path)
+    os.truncate(tmp_path / NAME, 1 << 40)
+    monkeypatch.setattr(history, "MOST", 1 << 20)
+    History(tmp_path).resume(6, mark)
+    assert lines(tmp_path) == before
