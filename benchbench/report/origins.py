@@ -49,7 +49,7 @@ def _other_code(rows: Rows, now: Mapping[str, Code]) -> list[str]:
 
 def _several_codes(rows: Rows) -> list[str]:
     models = [m for m, rs in rows.items() if any(len(codes(r.provenance)) > 1 for r in rs)]
-    return [f"Trained under one code and then another: {', '.join(models)}."] if models else []
+    return [f"Made under one code and then another: {', '.join(models)}."] if models else []
 
 
 def _packages(rows: Rows) -> list[str]:

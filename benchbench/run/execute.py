@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 import yaml
@@ -15,7 +16,7 @@ from benchbench.errors import RunFailed
 from benchbench.run.claim import clear
 from benchbench.run.job import Job
 from benchbench.run.load import load_predictions
-from benchbench.run.provenance import TRAIL, enter, provenance
+from benchbench.run.provenance import TRAIL, enter, provenance, under
 from benchbench.run.record import PREDICTIONS, SCORES, WEIGHTS, Finished, Record, score_files
 from benchbench.run.seal import sha256
 from benchbench.run.subject import Subject, build
@@ -134,7 +135,9 @@ def score_again(
         dataset = open_data(spec, job.store.root)
         stream = load_predictions(job.folder, record, spec, dataset, device)
         store = job.settings.store_predictions and PREDICTIONS not in record.files
-        record.reseal(job.folder, score(job, stream, missing, watch, stop, store=store))
+        files = score(job, stream, missing, watch, stop, store=store)
+        facts = under(record.provenance, job.code or code_of(spec))
+        replace(record, provenance=facts).reseal(job.folder, files)
 
 
 def describe(job: Job, subject: Subject, tested: Weights, now: Code, test_seconds: float) -> Record:

@@ -124,6 +124,14 @@ def codes(facts: Mapping[str, Any]) -> tuple[Code | None, ...]:
     return tuple(map(Code.from_dict, values)) if isinstance(values, list) else ()
 
 
+def under(facts: Mapping[str, Any], now: Code) -> dict[str, Any]:
+    """A record's provenance once scores were added to it under today's code."""
+    past = codes(facts)
+    if not past or past[-1] == now:
+        return dict(facts)
+    return {**facts, "codes": [*facts["codes"], now.to_dict()]}
+
+
 def differences(past: Sequence[Code | None], now: Code) -> tuple[str, ...]:
     """Parts in which codes differ from today's; `unknown` for code that cannot be told."""
     parts = [part for code in past for part in (code.differences(now) if code else ("unknown",))]

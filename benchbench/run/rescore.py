@@ -13,10 +13,12 @@ from benchbench.dataset import Dataset
 from benchbench.errors import BenchError, Damaged, DataMissing
 from benchbench.run.claim import claimed
 from benchbench.run.load import load_predictions
+from benchbench.run.provenance import under
 from benchbench.run.record import NAME, SCORES, Record, check_file, read_record, score_files
 from benchbench.scoring.evaluate import evaluate
 from benchbench.scoring.protocol import Protocol
 from benchbench.scoring.summary import Summary, read_summary
+from benchbench.suite.code import code_of
 from benchbench.suite.data import check_data
 from benchbench.suite.spec import RunSpec
 
@@ -119,7 +121,9 @@ class Rescoring:
                 )
                 # as it is now: another rescore may have added to it since ours was read
                 (record,) = finished([self.folder]).values()
-                record.reseal(self.folder, score_files(*(p.stem for p in self.missing)))
+                facts = under(record.provenance, code_of(self.spec))
+                files = score_files(*(p.stem for p in self.missing))
+                replace(record, provenance=facts).reseal(self.folder, files)
         return [
             scores.get(protocol.name) or _read(self.folder, self.record, protocol)
             for protocol in self.protocols

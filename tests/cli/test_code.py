@@ -110,7 +110,7 @@ def test_a_training_resumed_under_other_code_is_refused_unless_allowed(
     assert "its training began under other code (model); bench retry --stale" in refused
     allowed = bench("run", *how, "--allow-code-change")
     assert "scaled (other code)" in allowed
-    assert "Trained under one code and then another: scaled." in allowed
+    assert "Made under one code and then another: scaled." in allowed
 
 
 @pytest.mark.slow

@@ -309,3 +309,21 @@ def _lost_of(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     monkeypatch.setattr(Claim, "__init__", init)
     return flag
+
+
+def test_scores_that_were_added_under_other_code_are_told_in_the_record(
+    make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = make_job()
+    do(job)
+    first = code_of(job.run.spec)
+    now = replace(first, engine="edited")
+    with monkeypatch.context() as patch:
+        patch.setattr("benchbench.executor.work.code_of", lambda _: now)
+        settings = replace(job.settings, protocols=("benchbench", "mim"))
+        assert do(replace(job, code=now, settings=settings))[0] == "done"
+    finished = job.store.read(job.run.spec)
+    assert finished is not None
+    assert set(finished.scores) == {"benchbench", "mim"}
+    assert finished.record.provenance["codes"] == [first.to_dict(), now.to_dict()]
+    assert replace(job, code=first).stale == ("engine",)

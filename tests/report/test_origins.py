@@ -68,14 +68,14 @@ def test_the_notes_name_the_parts_of_other_code(pair: Plan, finish: Finish, tmp_
     assert any(note.startswith(OTHER) for note in board.notes)
 
 
-def test_a_training_under_two_codes_is_marked(pair: Plan, finish: Finish, tmp_path: Path) -> None:
+def test_a_run_under_two_codes_is_marked(pair: Plan, finish: Finish, tmp_path: Path) -> None:
     store = Store(tmp_path)
     facts = provenance(pair, "ConvLSTM")
     facts["codes"] = [{**facts["codes"][0], "engine": "0" * 12}, *facts["codes"]]
     finish(store, pair, "ConvLSTM", 0, 31.0, provenance=facts)
     (board,) = boards(pair, store)
     assert board.texts[1][0] == "ConvLSTM (other code)"
-    assert "Trained under one code and then another: ConvLSTM." in board.notes
+    assert "Made under one code and then another: ConvLSTM." in board.notes
 
 
 @pytest.mark.parametrize(
