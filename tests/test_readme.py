@@ -114,21 +114,21 @@ def cells(row: str) -> list[str]:
 
 def test_the_table_is_one_that_the_quickstart_wrote(tmp_path: Path) -> None:
     """Its models and their sizes; the scores of persistence, which nothing random changes."""
-    table = README[README.index("| Model ") :].partition("\n\n")[0]
+    table = README[README.index("|   Rank | Model ") :].partition("\n\n")[0]
     head, _, *rows = map(cells, table.splitlines())
     suite = ROOT / "suites" / "quickstart.yaml"
     whole = plan(suite)
-    assert [row[0] for row in rows] == [run.model for run in whole.runs]
+    assert [row[1] for row in rows] == [run.model for run in whole.runs]
     for row, run in zip(rows, whole.runs, strict=True):
         with torch.device("meta"):
             model = build_model(run.spec.model, whole.datasets[0].clip, **run.spec.model_options)
-        assert row[1] == size(sum(p.numel() for p in model.parameters())), run.model
+        assert row[2] == size(sum(p.numel() for p in model.parameters())), run.model
     bench("run", suite, "models=[persistence]", "--executor", "inline", "--results", tmp_path)
     options = ("models=[persistence]", "--results", tmp_path, "--format", "markdown")
     told = bench("table", suite, *options).splitlines()
     lines = [cells(line) for line in told if line.startswith("|")]
-    assert head == lines[0]
-    assert rows[0][:-1] == lines[2][:-1]
+    assert head[1:] == lines[0]  # a model alone has no rank
+    assert rows[0][1:-1] == lines[2][:-1]
 
 
 def test_names_that_the_readme_gives_exist() -> None:

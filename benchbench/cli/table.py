@@ -44,7 +44,7 @@ def print_table(
         ),
     ] = False,
 ) -> None:
-    """Print a suite's leaderboard from the runs that are done, and write nothing."""
+    """Print a suite's leaderboard from the runs that are done, and write none."""
     from benchbench.report.board import boards
     from benchbench.report.leaderboard import render
 

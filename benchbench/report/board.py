@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from benchbench.comparison.contest import Results, read
 from benchbench.errors import Damaged
 from benchbench.report import origins
 from benchbench.report.origins import stale_parts
+from benchbench.report.ranks import BEST, Ranks, ranks_of
 from benchbench.run.record import Finished
 from benchbench.scoring.protocol import Column
 from benchbench.scoring.summary import Summary, decimals
@@ -67,12 +69,23 @@ class Row:
     stale: tuple[str, ...] = ()
     """Parts of the code that are other today than when its runs were made."""
 
-    def texts(self, digits: Mapping[Column, int]) -> list[str]:
-        """The row as it is printed, from each column and its number of decimals."""
+    ranks: dict[Column, str] = field(default_factory=dict)
+    """Its rank under each metric; see `Ranks`."""
+
+    def texts(self, digits: Mapping[Column, int], mark: Callable[[str], str]) -> list[str]:
+        """The row as it is printed, from each column and its number of decimals.
+
+        What is best of its column, or tied with the best, is marked.
+        """
         damaged = f", {self.damaged} damaged" if self.damaged else ""
         done = f"{self.done} of {self.seeds} seeds{damaged}"
         note = "" if self.done == self.seeds else f" ({done})"
-        cells = [self.cells.get(column, Spread(())).text(n) for column, n in digits.items()]
+        cells = [
+            (mark if self.ranks.get(column) == BEST else str)(
+                self.cells.get(column, Spread(())).text(n)
+            )
+            for column, n in digits.items()
+        ]
         note += " (other code)" if self.stale else ""
         return [self.model + note, size(self.parameters), *cells, self.seconds.text(0)]
 
@@ -87,6 +100,10 @@ class Board:
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
     """Sentences below the table; what stands between backticks is to be shown as code."""
+    ranked_by: Column | None = None
+    """The metric whose ranks have a column of their own, the first."""
+    mark: Callable[[str], str] = str
+    """How a format shows the best of a column."""
 
     @property
     def title(self) -> str:
@@ -99,7 +116,13 @@ class Board:
         marks = _marks(self.columns)
         metrics = [column.heading + marks[column] for column in self.columns]
         data = ["Training data"] if self._train_data_differ else []
-        return ["Model", *data, "Params", *metrics, "Train s"]
+        rank = ["Rank"] if self.ranked_by else []
+        return [*rank, "Model", *data, "Params", *metrics, "Train s"]
+
+    @property
+    def right(self) -> list[bool]:
+        """Whether the cells of each column stand at the right."""
+        return [heading != "Model" for heading in self.headings]
 
     @property
     def texts(self) -> list[list[str]]:
@@ -108,10 +131,12 @@ class Board:
         for column in self.columns:
             means = [row.cells[column].mean for row in self.rows if column in row.cells]
             digits[column] = decimals(column.decimals, column.better, means)
-        texts = [row.texts(digits) for row in self.rows]
-        if self._train_data_differ:
-            for cells, row in zip(texts, self.rows, strict=True):
+        texts = [row.texts(digits, self.mark) for row in self.rows]
+        for cells, row in zip(texts, self.rows, strict=True):
+            if self._train_data_differ:
                 cells.insert(1, row.train_data or "the dataset's")
+            if self.ranked_by:
+                cells.insert(0, row.ranks.get(self.ranked_by, ABSENT))
         return texts
 
     @property
@@ -135,31 +160,27 @@ def size(parameters: int | None) -> str:
     return f"{parameters / 1e6:.3f} M" if parameters >= 10_000 else f"{parameters:,}"
 
 
-Runs = Mapping[str, "Finished | Damaged | None"]
-"""A suite's runs by key, each as its folder tells it."""
-
-
 def boards(plan: Plan, store: Store) -> list[Board]:
     """The suite's tables; the suite decides rows and order, what is not done is a dash."""
-    runs = {run.spec.key: _read(store, run) for run in plan.runs}
+    runs = {run.spec.key: read(store, run) for run in plan.runs}
     now = codes_of(run.spec for run in plan.runs)
-    return [
-        _board(plan, runs, now, source.label, protocol)
-        for source in plan.datasets
-        for protocol in plan.suite.protocols
-        if any(run.dataset == source.label for run in plan.runs)
-    ]
+    tables = []
+    for dataset in dict.fromkeys(run.dataset for run in plan.runs):
+        for protocol in plan.suite.protocols:
+            board = _board(plan, runs, now, dataset, protocol)
+            ranks = ranks_of(plan, store, runs, dataset, protocol, board.columns)
+            tables.append(_ranked(board, ranks))
+    return tables
 
 
-def _read(store: Store, run: Run) -> Finished | Damaged | None:
-    try:
-        return store.read(run.spec)
-    except Damaged as error:
-        return error
+def _ranked(board: Board, ranks: Ranks) -> Board:
+    rows = tuple(replace(row, ranks=ranks.row(row.model)) for row in board.rows)
+    notes = (*board.notes, *ranks.notes())
+    return replace(board, rows=rows, notes=notes, ranked_by=ranks.first)
 
 
 def _board(
-    plan: Plan, results: Runs, now: Mapping[str, Code], dataset: str, protocol: str
+    plan: Plan, results: Results, now: Mapping[str, Code], dataset: str, protocol: str
 ) -> Board:
     runs = [run for run in plan.runs if run.dataset == dataset]
     planned = Counter(run.model for run in runs)

@@ -10,6 +10,7 @@ import csv
 import hashlib
 import html
 import io
+import itertools
 import json
 import math
 import re
@@ -41,6 +42,8 @@ class Format:
     """A name, whatever signs are in it, as the format shows just these."""
     code: Callable[[str], str] = "`{}`".format
     """A signature within a note, not escaped before."""
+    mark: Callable[[str], str] = "{}*".format
+    """A cell that is best of its column, or tied with the best."""
 
     def render(self, boards: Sequence[Board], title: str) -> str:
         """The text of all boards; no name in it means anything to who or what reads it."""
@@ -67,6 +70,7 @@ class Format:
                 model=self._name(row.model),
                 train_data=self._name(row.train_data),
                 cells={self._column(column): spread for column, spread in row.cells.items()},
+                ranks={self._column(column): rank for column, rank in row.ranks.items()},
             )
             for row in board.rows
         )
@@ -77,11 +81,16 @@ class Format:
             columns=tuple(map(self._column, board.columns)),
             rows=tuple(rows),
             notes=tuple(map(self._note, board.notes)),
+            ranked_by=self._column(board.ranked_by) if board.ranked_by else None,
+            mark=self.mark,
         )
 
 
 def _terminal(boards: Sequence[Board], _: str) -> str:
-    """Tables that fit the width; a deviation goes below its mean where they else would not."""
+    """Tables that fit the width; where they else would not, without the time of training.
+
+    A deviation goes below its mean first.
+    """
     from rich.text import Text
 
     screen = console()
@@ -90,8 +99,11 @@ def _terminal(boards: Sequence[Board], _: str) -> str:
             headings, rows = board.headings, board.texts
             if whole_width(headings, rows) > screen.width:
                 rows = [[text.replace(" ±", "\n±") for text in row] for row in rows]
+            if whole_width(headings, rows) > screen.width:  # the time, which csv and json have
+                headings, rows = headings[:-1], [row[:-1] for row in rows]
             screen.print(Text(board.title, "italic"))
-            screen.print(grid(headings, rows, width=screen.width, right=headings[1:]))
+            right = list(itertools.compress(headings, board.right))
+            screen.print(grid(headings, rows, width=screen.width, right=right))
             for note in board.notes:
                 screen.print(f"  {note}", soft_wrap=True)
     return capture.get()
@@ -103,7 +115,7 @@ def _markdown(boards: Sequence[Board], title: str) -> str:
     # tabulate is what pandas would call; without pandas an unchanged table prints at once
     parts = []
     for board in boards:
-        align = ["left"] + ["right"] * (len(board.headings) - 1)
+        align = ["right" if right else "left" for right in board.right]
         table = tabulate(
             board.texts, board.headings, tablefmt="pipe", disable_numparse=True, colalign=align
         )
@@ -125,6 +137,7 @@ def _escape_markdown(text: str) -> str:
 TIDY = (
     *("dataset", "protocol", "model", "parameters", "metric", "mean", "std", "seeds"),
     *("unit", "better", "signature", "train_seconds", "train_data", "other_code", "damaged"),
+    "rank",
 )
 
 
@@ -138,7 +151,8 @@ def tidy(boards: Sequence[Board]) -> list[dict[str, Any]]:
                 number = (column.metric, spread.mean, spread.std, len(spread.values))
                 meaning = (column.unit, column.better, column.signature)
                 origin = (row.train_data, " ".join(row.stale), row.damaged)
-                values = (*shared, *number, *meaning, row.seconds.mean, *origin)
+                rank = row.ranks.get(column, "")
+                values = (*shared, *number, *meaning, row.seconds.mean, *origin, rank)
                 lines.append(dict(zip(TIDY, values, strict=True)))
     return lines
 
@@ -184,7 +198,7 @@ def _latex_table(board: Board) -> str:
     lines = (
         r"\begin{table}",
         rf"\caption{{{board.title}}}",
-        rf"\begin{{tabular}}{{l{'r' * (len(board.headings) - 1)}}}",
+        rf"\begin{{tabular}}{{{''.join('lr'[right] for right in board.right)}}}",
         *(r"\toprule", head, r"\midrule", *rows, r"\bottomrule"),
         r"\end{tabular}",
         *(rf"\par{{\footnotesize {note}}}" for note in board.notes),
@@ -222,11 +236,15 @@ FORMATS = Offers(
         "csv": Format(_csv, "csv", _escape_csv),
         "json": Format(_json, "json"),
         "latex": Format(
-            _latex, "tex", _escape_latex, lambda text: rf"\texttt{{{_escape_latex(text)}}}"
+            *(_latex, "tex", _escape_latex),
+            code=lambda text: rf"\texttt{{{_escape_latex(text)}}}",
+            mark=r"\textbf{{{}}}".format,
         ),
         "html": Format(
-            _html, "html", html.escape, lambda text: f"<code>{html.escape(text)}</code>"
+            *(_html, "html", html.escape),
+            code=lambda text: f"<code>{html.escape(text)}</code>",
+            mark="<b>{}</b>".format,
         ),
-        "markdown": Format(_markdown, "md", _escape_markdown),
+        "markdown": Format(_markdown, "md", _escape_markdown, mark="**{}**".format),
     },
 )
