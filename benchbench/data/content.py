@@ -7,11 +7,13 @@ names, since recordings are shared out and put in order by them.
 
 from __future__ import annotations
 
+import bisect
+import contextlib
 import functools
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -76,22 +78,38 @@ def inventory(
     data, missing = None, ""
     downloads: tuple[str, ...] = ()
     try:
+        files = list(dataset.files())
         downloads = tuple(
             f"{file.path}: no such file; bench run downloads it from {file.urls[0]}"
-            for file in dataset.files()
+            for file in files
             if file.urls and not file.path.exists()
         )
         try:
-            data = content(entry, options, dataset)
+            data = content(entry, options, files)
         except DataMissing as error:
             missing = "" if downloads else str(error)
-        dataset.check()  # now, when the files' digests are known
+        _check(entry, options, dataset, data if all(not file.urls for file in files) else None)
     except DataMissing as error:  # it plans without them
         missing = str(error)
     if missing:
         missing = "\n".join([missing, *_elsewhere(entry, options, folder)])
     places = data.places if data else locations(entry.build)
     return Inventory(sorted(places), data, missing, downloads)
+
+
+def _check(
+    entry: Entry[Any], options: Mapping[str, Any], dataset: Dataset, data: Content | None
+) -> None:
+    """Checks a dataset, unless this very content was found to be right before."""
+    asked = json.dumps([entry.name, entry.version, options, data and data.digest], sort_keys=True)
+    name = hashlib.sha256(asked.encode()).hexdigest()[:32]
+    mark = data_folder() / "checked" / name
+    if data is None or reading_anew() or not mark.exists():
+        dataset.check()
+        if data is not None:
+            with contextlib.suppress(OSError):  # a cache and no more
+                mark.parent.mkdir(parents=True, exist_ok=True)
+                mark.touch()
 
 
 def beside(entry: Entry[Any], options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -126,24 +144,23 @@ def _is_relative(value: Any) -> TypeGuard[str]:
 def content(
     entry: Entry[Any],
     options: Mapping[str, Any],
-    dataset: Dataset,
+    files: Sequence[DataFile],
     *,
     present: bool = False,
 ) -> Content:
-    """The content of a dataset, whose files are read unless they are noted as unchanged.
+    """The content of a dataset with these files, which are read unless noted as unchanged.
 
     Args:
         entry: its builder.
         options: what it was built with.
-        dataset: the dataset.
+        files: all that it reads.
         present: asks that published files be there, and the ones published; their digests are taken
             at their word otherwise.
 
     Raises:
         DataMissing: a file is absent, or not the one published.
     """
-    files = list(dataset.files())
-    paths = [os.fspath(file.path) for file in files]
+    paths = sorted(os.fspath(file.path) for file in files)
     roots, places = _roots(options, locations(entry.build), paths)
     digests: dict[str, str] = {}
     for root, members in _groups(files, roots).items():
@@ -212,8 +229,10 @@ def _root(text: str, declared: bool, likely: bool, files: list[str]) -> str | No
     places = (plain, plain.absolute(), data_folder() / plain)
     spellings = [str(place) for place in places] + [os.path.realpath(place) for place in places]
     for spelling in spellings:
-        if any(_inside(path, spelling) for path in files):
-            return spelling
+        for sought in (spelling, spelling + os.sep):
+            place = bisect.bisect_left(files, sought)
+            if place < len(files) and _inside(files[place], spelling):
+                return spelling
     if declared:
         middle = f"{os.sep}{Path(text)}{os.sep}"
         for path in files:
@@ -230,7 +249,7 @@ def _inside(path: str, root: str) -> bool:
 
 
 def _groups(
-    files: list[DataFile], roots: Mapping[str, str]
+    files: Sequence[DataFile], roots: Mapping[str, str]
 ) -> dict[str, list[tuple[str, DataFile]]]:
     """The files with their names, by the place below which they lie; a deeper place comes first."""
     groups: dict[str, list[tuple[str, DataFile]]] = {}
@@ -275,4 +294,4 @@ def _name(option: str, file: DataFile, root: str) -> str:
         path, root = path.removesuffix(".gz"), root.removesuffix(".gz")
     if path == root:
         return f"{option}:{Path(path).suffix.lower()}"
-    return f"{option}:{os.path.relpath(path, root)}"
+    return f"{option}:{path[len(root) :].lstrip(os.sep)}"

@@ -49,7 +49,7 @@ def check_data(spec: RunSpec, dataset: Dataset, results: Path) -> None:
     """
     entry = registry.DATASETS.get(spec.dataset)
     try:
-        now = content(entry, spec.dataset_options, dataset, present=True)
+        now = content(entry, spec.dataset_options, dataset.files(), present=True)
     except DataMissing as error:
         raise DataMissing(f"{error}{_moved(spec)}") from None
     if now.digest == spec.data:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -414,3 +415,25 @@ def test_data_that_must_be_downloaded_to_be_known_are_planned_once_they_are_ther
     assert "1 to run, 0 done" in bench("plan", path, *results)
     assert "1 to run, 0 done" in bench("run", path, *results)
     assert "0 to run, 1 done" in bench("run", path, *results)
+
+
+def test_a_second_plan_opens_no_data_file(
+    write_suite: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_suite(suite(one(tmp_path / "set")))
+    later = time.time_ns() + 10**10  # files that were just written are read again
+    monkeypatch.setattr(time, "time_ns", lambda: later)
+    before = key(path)
+    digests._digests.clear()
+    digests._roots.clear()  # as another process
+    names: list[str] = []
+    opened = Path.open
+
+    def spy(self: Path, *arguments: Any, **more: Any) -> Any:
+        names.append(self.name)
+        return opened(self, *arguments, **more)
+
+    monkeypatch.setattr(Path, "open", spy)
+    assert key(path) == before
+    assert "tiny.yaml" in names
+    assert not [name for name in names if name.endswith(".npy")]
