@@ -183,6 +183,20 @@ def test_an_unchanged_leaderboard_stays_untouched(board: Board, tmp_path: Path) 
     assert paths[0].exists()
 
 
+@pytest.mark.parametrize("file", files().values())
+def test_of_a_leaderboard_only_the_file_that_is_damaged_is_written_again(
+    board: Board, tmp_path: Path, file: str
+) -> None:
+    paths = write([board], tmp_path / "out", title="tiny")
+    texts = {path: path.read_bytes() for path in paths}
+    damaged = tmp_path / "out" / file
+    dates = {path: path.stat().st_mtime_ns for path in paths if path != damaged}
+    damaged.write_bytes(texts[damaged][:-1])
+    write([board], tmp_path / "out", title="tiny")
+    assert {path: path.read_bytes() for path in paths} == texts
+    assert {path: path.stat().st_mtime_ns for path in dates} == dates
+
+
 @pytest.mark.parametrize("columns", [40, 55, 80])
 def test_a_narrow_terminal_shows_every_number_whole(
     board: Board, monkeypatch: pytest.MonkeyPatch, columns: int
