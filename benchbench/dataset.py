@@ -72,7 +72,10 @@ class Dataset(ABC):
 
     @abstractmethod
     def files(self) -> Sequence[DataFile]:
-        """All the files that the clips are read from; none where they are computed."""
+        """All the files that the clips are read from; none where they are computed.
+
+        What they hold is the data's part of a run's key.
+        """
 
     def unpack(self) -> None:  # noqa: B027  (most datasets have nothing to unpack)
         """Makes the files, once they are there, ready to be read; safe to repeat.
