@@ -7,12 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchbench import protocols
+from benchbench.clip import Clip
 from benchbench.errors import SchemaError, UnknownName
 from benchbench.references.read import names, read, table
 from benchbench.references.schema import Row
-from benchbench.registry import DATASETS, MODELS
+from benchbench.registry import DATASETS, MODELS, build_model
 
 ROWS = [(name, row) for name in names() for row in table(name).rows]
 IDS = [f"{name}: {row.name}" for name, row in ROWS]
@@ -168,6 +170,23 @@ def test_the_three_ways_to_count_parameters() -> None:
     assert size is not None
     assert size.agrees(13_236_880)
     assert not size.agrees(15_390_160)
+
+
+SIZED = [
+    (name, row)
+    for name, row in ROWS
+    if row.size and row.size.sure != "unknown" and not row.size.of_other
+]
+
+
+@pytest.mark.parametrize(("name", "row"), SIZED, ids=[f"{name}: {row.name}" for name, row in SIZED])
+def test_the_declared_network_has_the_published_size(name: str, row: Row) -> None:
+    assert row.model is not None
+    assert row.size is not None
+    clip = Clip(**row.data.frames.model_dump())
+    with torch.device("meta"):
+        model = build_model(row.model, clip, **row.variant, **row.network.options)
+    assert row.size.agrees(sum(p.numel() for p in model.parameters() if p.requires_grad))
 
 
 SMALL = """
