@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchbench.cli.options import Overrides, Results, Selection, SuiteFile, completing, select
+from benchbench.cli.options import Overrides, Results, SuiteFile, completing, select
 from benchbench.errors import SchemaError, UnknownName
 from benchbench.report.formats import FORMATS
 
 if TYPE_CHECKING:
     from benchbench.comparison.contest import Contest
     from benchbench.report.contests import Outcome
+    from benchbench.report.facts import Facts
     from benchbench.suite.plan import Plan
 
 app = typer.Typer()
@@ -46,27 +48,27 @@ def print_table(
 ) -> None:
     """Print a suite's leaderboard from the runs that are done, and write none."""
     from benchbench.report.board import boards
+    from benchbench.report.facts import facts_of
     from benchbench.report.leaderboard import render
 
     selection = select(suite, overrides, results)
     title = selection.plan.suite.name
+    facts = facts_of(selection.plan, selection.store) if references else []
+    only = references and style in LINES
+    tables = [] if only else boards(selection.plan, selection.store)
     try:
-        beside = _beside(selection, style) if references else ""
-        only = references and style in LINES
-        tables = [] if only else boards(selection.plan, selection.store)
         text = "" if only else render(tables, style, title=title)
+        text += _beside(facts, style, title) if references else ""
     except UnknownName as error:
         raise UnknownName(f"--format: {error}") from None
-    print(text + beside, end="", flush=True)
+    print(text, end="", flush=True)
 
 
-def _beside(selection: Selection, style: str) -> str:
+def _beside(facts: Sequence[Facts], style: str, title: str) -> str:
     """Published numbers beside those of a suite, in one format."""
     from benchbench.report import published
-    from benchbench.report.facts import facts_of
     from benchbench.report.sheet import render, write_lines
 
-    facts, title = facts_of(selection.plan, selection.store), selection.plan.suite.name
     if style in LINES:
         return write_lines(published.tidy(facts), style, title=title)
     return "\n" + render(published.sheets(facts), style)

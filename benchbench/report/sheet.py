@@ -93,7 +93,8 @@ def _terminal(sheet: Sheet) -> str:
     narrow = console().width < NARROW
     rows = sheet.lines if narrow else [["\n".join(cell) for cell in row] for row in sheet.rows]
     columns = zip(sheet.headings, zip(*sheet.rows, strict=True), strict=True) if sheet.rows else ()
-    whole = {heading for heading, cells in columns if any(len(cell) > 1 for cell in cells)}
+    lined = {heading for heading, cells in columns if any(len(cell) > 1 for cell in cells)}
+    whole = lined | sheet.right  # folded, lines would part from their neighbours, and numbers break
     return titled(sheet.title, sheet.headings, rows, sheet.notes, right=sheet.right, whole=whole)
 
 

@@ -102,9 +102,12 @@ def _not_sized(text: str) -> Verdict:
 
 
 def find_sample(row: Row, metric: str, ours: Facts) -> Sample | None:
-    """Our scores of the published quantity, under whatever protocol computes just the same."""
+    """Our scores of the published quantity, under whatever protocol computes just the same.
+
+    None where there are none, or nothing can be compared with it.
+    """
     evaluation = row.evaluation(metric)
-    if evaluation.name is None:
+    if evaluation.name is None or row.obstacle_to(metric):
         return None
     theirs = protocols.get(evaluation.name)[metric].signature(evaluation.version)
     channels = ours.frames.channels
@@ -138,8 +141,14 @@ def _data(row: Row, ours: Facts) -> Iterator[Reason]:
         yield Reason("data", f"{name} {text}")
     clips = theirs.train_clips_here or theirs.train_clips
     if clips is not None and ours.train_clips != clips:
-        told = "a number that no record tells" if ours.train_clips is None else ours.train_clips
-        yield Reason("data", f"trained on {_number(told)} clips, theirs on {_number(clips)}")
+        yield Reason("data", f"trained on {_clips(ours.train_clips)}, theirs on {_clips(clips)}")
+
+
+def _clips(count: int | str | None) -> str:
+    """`10,000 clips`."""
+    if count is None:
+        return "a number of clips that no record tells"
+    return f"{count:,} clips" if isinstance(count, int) else "clips that never repeat"
 
 
 def _shape(frames: Frames) -> str:
@@ -238,7 +247,3 @@ def _caveats(row: Row, metric: str, ours: Facts) -> tuple[str, ...]:
     note = row.numbers[metric].note
     code = f"ours is of other code than today's: {stale}" if stale else ""
     return (*row.caveats, *unsure, *filter(None, (note, code)))
-
-
-def _number(value: int | str) -> str:
-    return f"{value:,}" if isinstance(value, int) else value

@@ -86,6 +86,14 @@ def test_published_numbers_stand_below_the_leaderboard(
     assert {line["parameters"] for line in lines} == {parameters}
 
 
+def test_a_format_without_published_numbers_is_refused_by_name(
+    write_suite: Write, tmp_path: Path
+) -> None:
+    command = ("table", write_suite(), "--results", tmp_path / "results", "--references")
+    with pytest.raises(UnknownName, match=r"--format: .*did you mean 'latex'"):
+        bench(*command, "--format", "latx")
+
+
 def test_before_anything_is_run_there_is_nothing_to_set_beside(
     write_suite: Write, tmp_path: Path
 ) -> None:

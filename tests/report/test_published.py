@@ -229,7 +229,7 @@ def test_beside_published_numbers_no_number_is_broken_at_80_columns(
     monkeypatch.setenv("COLUMNS", "80")
     text = render(published.sheets(facts_of(*table3)), "terminal")
     assert max(map(len, text.splitlines())) <= 80
-    assert "│ 40.10 ± 1.00 (3) │   39.1 │" in text
+    assert "40.10 ± 1.00 (3) │   39.1 │" in text
 
 
 def test_a_list_says_every_number_source_and_remark() -> None:

@@ -14,7 +14,7 @@ from benchbench.references.facts import Frames
 from benchbench.references.read import names, table
 from benchbench.references.schema import Row
 from benchbench.report.facts import Facts, Sample
-from benchbench.report.verdict import Verdict, judge, judge_size
+from benchbench.report.verdict import Verdict, find_sample, judge, judge_size
 
 MNIST = Frames(channels=1, height=64, width=64, context=10, horizon=10)
 TAXI = Frames(channels=2, height=32, width=32, context=4, horizon=4)
@@ -136,8 +136,12 @@ def test_a_seed_without_a_finite_number_judges_nothing(value: float) -> None:
         ({"iterations": None}, "budget", "not trained here"),
         ({"dataset": "moving_digits"}, "data", "ours is moving_digits, theirs moving_mnist"),
         ({"frames": TAXI}, "data", "clips of 2x32x32, 4 frames to 4, theirs of 1x64x64, 10 frames"),
-        ({"train_clips": 10_000}, "data", "trained on 10,000 clips, theirs on endless"),
-        ({"train_clips": None}, "data", "a number that no record tells"),
+        (
+            {"train_clips": 10_000},
+            "data",
+            "trained on 10,000 clips, theirs on clips that never repeat",
+        ),
+        ({"train_clips": None}, "data", "a number of clips that no record tells"),
         ({"model": "predrnn"}, "network", "ours is predrnn, theirs cms_lstm"),
         ({"parameters": 235_000}, "network", "235,000 parameters, 235,012 counted as theirs"),
     ],
@@ -278,6 +282,11 @@ def test_what_is_unknown_about_a_transplant_is_a_caveat() -> None:
     verdict = judge(row, "mse", facts_like(row, around(26.3)))
     assert verdict.word == "reproduced"
     assert any(text.startswith("network (unknown): ") for text in verdict.caveats)
+
+
+def test_a_metric_that_the_protocol_does_not_have_gives_no_scores() -> None:
+    row = find("cms_lstm_table1", "PhyDNet")
+    assert find_sample(row, "psnr", facts_like(row, around(23.1, "cms_lstm", "psnr"))) is None
 
 
 def test_each_frame_has_its_own_verdict() -> None:
