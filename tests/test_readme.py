@@ -135,3 +135,15 @@ def test_names_that_the_readme_gives_exist() -> None:
     for path in re.findall(r"`((?:benchbench|models|datasets|suites|tests)/[\w./]+)`", README):
         if path != "models/lastmean.py":
             assert (ROOT / path).exists(), path
+
+
+def test_every_promise_about_a_number_names_tests_that_exist() -> None:
+    title = "## What benchbench promises about a number"
+    promises = README.split(title)[1].split("\n## ")[0]
+    rows = [line for line in promises.splitlines() if line.startswith("| ")][2:]
+    assert len(rows) >= 10
+    for row in rows:
+        names = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", row)
+        assert names, row
+        for file, test in names:
+            assert f"\ndef {test}(" in (ROOT / file).read_text(encoding="utf-8"), test
