@@ -82,7 +82,7 @@ def _look(job: Job, submitted: Submitted | None, now: float) -> Standing:
 
 
 def verified(rows: Sequence[Standing]) -> list[Standing]:
-    """The same, every file of the runs that are done read to its end."""
+    """Standings of runs, every file of those that are done read to its end."""
     return [_verified(row) if row.state == "done" else row for row in rows]
 
 

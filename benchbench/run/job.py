@@ -83,7 +83,7 @@ class Job:
 
     @property
     def state(self) -> JobState:
-        """The same, what is wrong included."""
+        """Whether the run is done, or what is wrong with one that was."""
         try:
             return "done" if self.done else "to do"
         except Damaged as error:

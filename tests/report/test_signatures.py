@@ -44,10 +44,10 @@ def finish(
     """Leaves a record and the scores of each model's predictor, as if the run had been made."""
     white = ComputedSplit(lambda index: torch.ones(CLIP.shape), 4)
     for run in plan.runs:
-        folder, asked = store.folder(run.spec), scored[run.model]
-        evaluate(predicted(Off(errors[run.model]), white, CLIP), asked, folder / "scores")
+        folder, rules = store.folder(run.spec), scored[run.model]
+        evaluate(predicted(Off(errors[run.model]), white, CLIP), rules, folder / "scores")
         record = Record(run.spec.to_dict(), run.spec.key, 10, 6, 6, 0.1, 10.0, 1.0, None)
-        record.reseal(folder, score_files(*(protocol.stem for protocol in asked)))
+        record.reseal(folder, score_files(*(protocol.stem for protocol in rules)))
 
 
 def ranking(board: Board, metric: str) -> list[str]:
