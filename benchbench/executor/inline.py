@@ -21,7 +21,7 @@ def inline(plan: Plan, terms: Terms) -> Inline:
     return Inline(len(named_gpus(plan.suite.local)), terms.say)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Inline:
     """Executes runs here, on the first GPU or else the CPU.
 
