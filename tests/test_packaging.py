@@ -39,6 +39,7 @@ def test_every_data_file_of_a_package_is_installed() -> None:
 
 
 MODULES = {"pillow": "PIL", "pyyaml": "yaml", "scikit-image": "skimage"}
+MODULES |= {"typing-extensions": "typing_extensions"}
 """Distributions whose module has another name."""
 NOT_IMPORTED = {
     "scikit-image": "the tests compare our SSIM and PSNR with its",

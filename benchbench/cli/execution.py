@@ -72,9 +72,9 @@ def _execute(selection: Selection, todo: Sequence[Job], how: How) -> Counter[str
     from benchbench.suite.data import note
 
     plan = selection.plan
-    check_writable(selection.store.root)  # before anything is downloaded or trained
     display = Display(console(), len(todo))
     executor = choose_executor(plan, how, display.say)
+    check_writable(selection.store.root)  # before anything is downloaded or trained
     prepare((row.dataset for row in plan.sources), console())
     for row in plan.sources:
         if row.files.content is not None:
