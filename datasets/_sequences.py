@@ -106,8 +106,17 @@ def inspect_clips(path: Path, *, clip: Clip) -> None:
         raise DataMissing(f"{path}: expected frames of {frame}, not {raw[1:]}")
     with open_npz(path) as npz:
         clips: NDArray[np.int64] = npz.read("clips")
-    if clips.ndim != 3 or clips.shape[0] != 2 or clips.shape[2] != 2:
-        raise DataMissing(f"{path}: expected clips of shape (2, N, 2), not {clips.shape}")
+    if clips.ndim != 3 or clips.shape[0::2] != (2, 2) or not clips.size or clips.dtype.kind != "i":
+        raise DataMissing(
+            f"{path}: expected clips of shape (2, N, 2), whole numbers, not {clips.shape} of "
+            f"{clips.dtype}"
+        )
+    held = (raw[0], shapes.get("output_raw_data", raw)[0])
+    if (clips < 0).any() or (clips.sum(axis=2).max(axis=1) > held).any():
+        raise DataMissing(
+            f"{path}: clips reach outside the {held[0]} and {held[1]} frames there are; "
+            "get it or make it again"
+        )
     shortest = int(clips[:, :, 1].sum(0).min())
     if shortest < clip.frames:
         raise DataMissing(f"{path}: clips of {shortest} frames; expected {clip.frames} or more")

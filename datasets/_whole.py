@@ -8,6 +8,8 @@ from typing import IO
 
 from benchbench.data.opening import open_file, parsing, require_file
 
+BOXES = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"}
+"""How an MP4 or a QuickTime film begins."""
 CUT = "it ends before its end: {} of {} bytes are there"
 
 
@@ -25,7 +27,7 @@ def require_whole(path: Path) -> None:
             _end_of_gif(file)
             return
         end = 0
-        if head[4:8] == b"ftyp":
+        if head[4:8] in BOXES:
             end = _end_of_boxes(file, size)
         elif head[:4] == b"\x1a\x45\xdf\xa3":
             end = _end_of_segment(file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +83,11 @@ def check_range(path: Path, values: tuple[float, float] | None) -> None:
     if array.dtype == np.uint8 and (low, high) == (0.0, 255.0):
         return
     least, greatest = float(array.min()), float(array.max())
+    if not math.isfinite(least - greatest):
+        raise DataMissing(
+            f"{path}: values from {least:g} to {greatest:g}; expected finite numbers everywhere: "
+            "fill in what is not known before"
+        )
     if not (low <= least and greatest <= high):
         raise DataMissing(
             f"{path}: values from {least:g} to {greatest:g}; expected [{low:g}, {high:g}], or "

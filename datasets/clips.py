@@ -194,15 +194,19 @@ class Clips(Dataset):
             log.warning(
                 "%s: %d of %d recordings have fewer than %d frames and are not used: %s",
                 *(self._root, len(short), len(recordings), self.clip.frames),
-                ", ".join(short[:SHOWN]) + (", …" if short[SHOWN:] else ""),
+                _few(short),
             )
-        for place in places:
-            if place.kind == "images" and (leaps := gaps(place.sources())):
-                log.warning(
-                    "%s: the numbers of its images leap %s; they are read as one recording without "
-                    "a gap: give each part a folder if they are not",
-                    *(place.path, leaps),
-                )
+        leaps = [
+            f"{place.name} ({leap})"
+            for place in places
+            if place.kind == "images" and (leap := gaps(place.sources()))
+        ]
+        if leaps:
+            log.warning(
+                "%s: numbers of images leap in %s; each folder is read as one recording without a "
+                "gap: give every part a folder of its own if it is none",
+                *(self._root, _few(leaps)),
+            )
 
     def files(self) -> tuple[DataFile, ...]:
         """Every file of the recordings, and the lists."""
@@ -241,6 +245,11 @@ class Clips(Dataset):
             self.split(name)
         for array in sorted({recording.array for recording in self.recordings()}):
             check_range(array, self._range)
+
+
+def _few(names: Sequence[str]) -> str:
+    """The first of many names."""
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if names[SHOWN:] else "")
 
 
 def listed(

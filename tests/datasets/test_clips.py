@@ -83,8 +83,12 @@ def test_values_that_are_not_numbers_are_refused(data: Path) -> None:
     values = np.full((5, 3, 1, 16, 16), 0.5)
     values[1, 1, 0, 3, 3] = np.nan
     np.save(data / "x.npy", values)
-    with pytest.raises(DataMissing, match=r"x\.npy: values from nan"):
+    with pytest.raises(DataMissing, match=r"x\.npy: values from nan .*expected finite numbers"):
         build("x.npy")
+    values[1, 1, 0, 3, 3] = np.inf
+    np.save(data / "x.npy", values)
+    with pytest.raises(DataMissing, match=r"x\.npy: values from .* to inf; expected finite"):
+        build("x.npy", values=[0.0, 1.0])
 
 
 def test_long_recordings_are_cut_into_windows(data: Path) -> None:

@@ -64,8 +64,8 @@ def test_images_whose_order_cannot_be_told_are_refused(
 @pytest.mark.parametrize(
     ("numbers", "leaps"),
     [
-        ([1, 2, 3, 5, 6, 9], "leap from 3 to 5, and 1 times more"),
-        ([0, 5, 10, 20], "leap from 10 to 20"),
+        ([1, 2, 3, 5, 6, 9], "a (from 3 to 5, and 1 times more), b (from 3 to 5"),
+        ([0, 5, 10, 20], "a (from 10 to 20), b (from 10 to 20), c (from 10 to 20);"),
         ([0, 5, 10, 15], ""),
     ],
 )
@@ -75,8 +75,8 @@ def test_gaps_between_numbered_images_are_told(
     for clip in ("a", "b", "c"):
         images(data / "set" / clip, [f"frame_{n}.png" for n in numbers])
     build_own("set")
-    warnings = [text for text in caplog.messages if "the numbers of its images" in text]
-    assert len(warnings) == (3 if leaps else 0)
+    warnings = [text for text in caplog.messages if "numbers of images leap" in text]
+    assert len(warnings) == bool(leaps)
     assert all(leaps in text for text in warnings)
 
 
