@@ -122,9 +122,9 @@ def _read(
     Raises:
         Damaged: the file is not what was written.
     """
-    import pyarrow.parquet as pq
+    import pandas as pd
 
     name = rows_of(summary)
     check_file(folder, record, name)
-    column = pq.read_table(folder / name, columns=[metric.name]).column(metric.name)
+    column = pd.read_parquet(folder / name, columns=[metric.name])[metric.name]
     return metric.by_sequence(column.to_numpy().reshape(summary.sequences, summary.frames))

@@ -43,7 +43,8 @@ def test_a_run_is_measured_by_its_own_loops_and_leaves_nothing(
     monkeypatch.setattr(Trainer, "iterate", train)
     estimate = measure(run, Settings.of(suite_plan.suite))
     assert 1 <= len(iterations) - WARM_STEPS <= STEPS
-    assert tested == [2, 2, 2, 2]  # two batches of the validation set, two of the test set
+    # the look at the first batch, two batches of the validation set, two of the test set
+    assert tested == [2, 2, 2, 2, 2]
     assert min(estimate.step_seconds, estimate.validation_seconds, estimate.test_seconds) > 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny.yaml"]
 
