@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
@@ -139,6 +140,19 @@ class Predictor(nn.Module, ABC):
     @abstractmethod
     def losses(self, context: Tensor, target: Tensor, progress: Progress) -> dict[str, Tensor]:
         """Named terms whose sum is minimised, from (B, context, …) and (B, horizon, …) frames."""
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+    """The context of forward passes at a precision, the same in training, validation and test.
+
+    Raises:
+        SchemaError: another precision.
+    """
+    if precision == "bf16":
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    if precision != "fp32":
+        raise SchemaError(f"precision: expected fp32 or bf16, not '{precision}'")
+    return nullcontext()
 
 
 def require_frames(prediction: Any, shape: Sequence[int], precision: str) -> None:

@@ -18,11 +18,11 @@ ENGINE = sorted(PACKAGE.rglob("*.py"))
 SOURCES = [*ENGINE, *(ROOT / "models").glob("*.py"), *(ROOT / "datasets").glob("*.py")]
 HEAVY = {"torch", "pandas", "pyarrow", "skimage", "lpips", "torchvision", "scipy"}
 
-# The root of the package: what authors of models and datasets import, and three small helpers.
+# The root of the package: what authors of models and datasets import, and four small helpers.
 AUTHORS_FACE = {"clip", "predictor", "recurrent", "sampling", "dataset", "registry", "errors",
     "options",
 }  # fmt: skip
-HELPERS = {"atomic", "folder", "jsonfile", "precision"}
+HELPERS = {"atomic", "digest", "folder", "jsonfile"}
 # What the files of models/ and datasets/ may use of the engine.
 FACE = {"clip", "errors", "options", "predictor", "recurrent", "registry", "sampling"}
 MAY = {

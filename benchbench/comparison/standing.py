@@ -19,9 +19,9 @@ from benchbench import jsonfile
 from benchbench.atomic import write_text
 from benchbench.comparison.contest import rows_of
 from benchbench.comparison.pairs import Scores, all_pairs, compare
+from benchbench.digest import values_digest
 from benchbench.errors import Damaged
 from benchbench.run.record import check_file
-from benchbench.run.seal import digest
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -111,7 +111,8 @@ def _digest(contest: Contest) -> str:
         ]
         for entry in contest.entries
     ]
-    return digest({"method": METHOD, "signature": contest.signature, "entries": entries})[:32]
+    facts = {"method": METHOD, "signature": contest.signature, "entries": entries}
+    return values_digest(facts)[:32]
 
 
 def _read(

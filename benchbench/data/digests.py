@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchbench.atomic import write_text
+from benchbench.digest import file_digest
 from benchbench.errors import DataMissing
 from benchbench.folder import data_folder
 
 log = logging.getLogger(__name__)
 
-BLOCK = 1 << 20
 READERS = 8
 """Files that are read at a time: on network file systems most of the time is waiting."""
 TICK_NS, COARSE_TICK_NS = 20_000_000, 2_000_000_000
@@ -135,18 +135,16 @@ def _unreadable(place: str, error: OSError) -> DataMissing:
 
 def _read(place: str) -> Digest:
     """The digest of a file that stands still."""
-    before, digest = _stamp(place), hashlib.sha256()
+    before = _stamp(place)
     if not Path(place).is_file():
         raise DataMissing(f"{place}: expected a file, not a folder, device or pipe")
     try:
-        with Path(place).open("rb", buffering=0) as file:
-            while block := file.read(BLOCK):
-                digest.update(block)
+        digest = file_digest(Path(place))
     except OSError as error:
         raise _unreadable(place, error) from None
     if _stamp(place) != before:
         raise DataMissing(f"{place}: changes while it is read; wait until it is written")
-    return Digest(before, digest.hexdigest())
+    return Digest(before, digest)
 
 
 def _settled(entry: Digest, now: int) -> bool:

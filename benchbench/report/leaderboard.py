@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchbench.atomic import write_text
+from benchbench.digest import values_digest
 from benchbench.errors import BenchError, Refusal
 from benchbench.report.board import Board
 from benchbench.report.formats import FORMATS
@@ -114,5 +114,4 @@ def _owner(folder: Path, question: str) -> Path | None:
 def _question(plan: Plan) -> str:
     """12 hex digits of what a suite's tables show: runs, labels and protocols."""
     runs = [(run.model, run.dataset, run.spec.key) for run in plan.runs]
-    text = json.dumps([runs, plan.suite.protocols])
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return values_digest([runs, plan.suite.protocols])[:12]

@@ -12,13 +12,13 @@ import yaml
 from benchbench import protocols
 from benchbench.atomic import write_text
 from benchbench.data.passport import passport
+from benchbench.digest import file_digest
 from benchbench.errors import RunFailed
 from benchbench.run.claim import clear
 from benchbench.run.job import Job
 from benchbench.run.load import load_predictions
 from benchbench.run.provenance import TRAIL, enter, provenance, under
 from benchbench.run.record import PREDICTIONS, SCORES, WEIGHTS, Finished, Record, score_files
-from benchbench.run.seal import sha256
 from benchbench.run.subject import Subject, build
 from benchbench.scoring.evaluate import evaluate
 from benchbench.scoring.stream import Stream, keep
@@ -97,7 +97,7 @@ def load_weights(job: Job, subject: Subject) -> Weights:
         RunFailed: the file has changed since the suite was planned.
     """
     if (file := job.run.weights) is not None:
-        if sha256(file) != job.run.spec.weights:
+        if file_digest(file) != job.run.spec.weights:
             raise RunFailed(f"{file}: not the weights that were planned with; plan the suite again")
         from benchbench.weights import files
 

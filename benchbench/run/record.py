@@ -29,9 +29,10 @@ from pydantic import ConfigDict
 
 from benchbench import protocols
 from benchbench.atomic import write_text
+from benchbench.digest import values_digest
 from benchbench.errors import Damaged, SchemaError, UnknownName, nearest
 from benchbench.jsonfile import parse, read_content, typed
-from benchbench.run.seal import Seal, digest, seal
+from benchbench.run.seal import Seal, seal
 from benchbench.scoring.summary import Summary, read_summary
 from benchbench.suite.spec import RunSpec
 
@@ -83,7 +84,8 @@ class Record:
     def text(self) -> str:
         """The record's file: its fields as JSON, and their digest last."""
         values = asdict(self)
-        return json.dumps({**values, "digest": digest(values)}, indent=2, ensure_ascii=False) + "\n"
+        sealed = {**values, "digest": values_digest(values)}
+        return json.dumps(sealed, indent=2, ensure_ascii=False) + "\n"
 
     def write(self, folder: Path) -> None:
         """Declares the run in a folder done, in one step."""
@@ -214,7 +216,7 @@ def read_record(folder: Path) -> Record | None:
         return None
     values = parse(content.data, dict[str, Any], path, AGAIN)
     signed = values.pop("digest", None)
-    if signed != digest(values):
+    if signed != values_digest(values):
         raise Damaged(path, "its digest is not that of what it says", AGAIN)
     record = typed(values, Record, path, AGAIN)
     if not folder.absolute().name.endswith(f"-{record.key}"):

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-BLOCK = 1 << 20
+from benchbench.digest import file_digest
 
 
 @dataclass(frozen=True)
@@ -29,7 +26,7 @@ class Seal:
                 return "not there" if not path.exists() else "not a file"
             if (size := path.stat().st_size) != self.bytes:
                 return f"{size:,} bytes, {self.bytes:,} when it was written"
-            if whole and (now := sha256(path)) != self.sha256:
+            if whole and (now := file_digest(path)) != self.sha256:
                 return f"its sha256 is {now[:12]}…, {self.sha256[:12]}… when it was written"
         except OSError as error:
             return f"cannot be read ({error.strerror})"
@@ -38,19 +35,5 @@ class Seal:
 
 def seal(folder: Path, names: Iterable[str]) -> dict[str, Seal]:
     """The seals of files in a folder, by name."""
-    return {name: Seal((folder / name).stat().st_size, sha256(folder / name)) for name in names}
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hex."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def digest(values: Mapping[str, Any]) -> str:
-    """The SHA-256 of plain values as canonical JSON: keys sorted, no spaces, UTF-8."""
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    paths = {name: folder / name for name in names}
+    return {name: Seal(path.stat().st_size, file_digest(path)) for name, path in paths.items()}

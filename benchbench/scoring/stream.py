@@ -19,8 +19,7 @@ from benchbench.atomic import replacing
 from benchbench.clip import Clip
 from benchbench.dataset import Split
 from benchbench.errors import DataMissing, SchemaError, Unfit
-from benchbench.precision import autocast
-from benchbench.predictor import Predictor, require_frames
+from benchbench.predictor import Predictor, autocast, require_frames
 
 CPU = torch.device("cpu")
 

@@ -20,7 +20,7 @@ from benchbench.suite.sources import Sources
 from benchbench.suite.spec import RunSpec
 
 ENGINE = (
-    *("clip", "dataset", "precision", "predictor", "recurrent", "sampling"),
+    *("clip", "dataset", "predictor", "recurrent", "sampling"),
     *("run.execute", "run.load", "run.subject", "scoring", "training"),
 )
 """Modules and packages of the engine that every run computes with."""

@@ -7,7 +7,6 @@ not met, and a person reads all faults at once.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from benchbench import registry
 from benchbench.clip import Clip
 from benchbench.data.content import Inventory, beside, inventory
+from benchbench.digest import file_digest
 from benchbench.errors import BenchError, OptionError, Unfit, located
 from benchbench.folder import from_home
 from benchbench.registry import Entry
@@ -150,7 +150,7 @@ def _weights(document: Document, item: dict[str, Any]) -> tuple[Path | None, str
     if not _is_text(name):
         return None, None
     file = document.path.parent / from_home(name)
-    return file, hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
+    return file, file_digest(file) if file.is_file() else None
 
 
 def _grid(item: dict[str, Any], place: Where, faults: Faults) -> Iterator[dict[str, Any]]:

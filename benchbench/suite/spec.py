@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from pydantic import ValidationError
 
+from benchbench.digest import values_digest
 from benchbench.errors import SchemaError
 from benchbench.suite.schema import Train
 
@@ -46,12 +45,12 @@ class RunSpec:
 
         Where the files lie does not, once their content is known.
         """
-        return _digest(self.to_dict() if not self.data else self._elsewhere())[:12]
+        return values_digest(self.to_dict() if not self.data else self._elsewhere())[:12]
 
     @functools.cached_property
     def question(self) -> str:
         """The key without the data: of runs that differ only in what their files hold."""
-        return _digest({**self._elsewhere(), "data": ""})[:12]
+        return values_digest({**self._elsewhere(), "data": ""})[:12]
 
     def _elsewhere(self) -> dict[str, Any]:
         """Plain values without the places of files."""
@@ -95,8 +94,3 @@ class RunSpec:
         except ValidationError as error:
             raise SchemaError(f"not a run's spec; its train settings: {error}") from None
         return cls(**{**value, "train": train})
-
-
-def _digest(values: dict[str, Any]) -> str:
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()

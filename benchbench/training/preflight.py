@@ -18,8 +18,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from benchbench.errors import Unfit
-from benchbench.precision import autocast
-from benchbench.predictor import Predictor, require_frames
+from benchbench.predictor import Predictor, autocast, require_frames
 from benchbench.training.trainer import Trainer
 
 CLIPS = 2

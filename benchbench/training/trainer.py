@@ -20,8 +20,7 @@ from torch.utils.data import DataLoader
 from benchbench.clip import Clip
 from benchbench.dataset import Split
 from benchbench.errors import RunFailed
-from benchbench.precision import autocast
-from benchbench.predictor import Criterion, Predictor, Progress
+from benchbench.predictor import Criterion, Predictor, Progress, autocast
 from benchbench.suite.schema import Train
 from benchbench.training.optimiser import optimiser, scheduler
 from benchbench.training.order import Batches

@@ -5,7 +5,6 @@ Nothing here runs pickled code: checkpoints are read as tensors only.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import pickle
 import warnings
@@ -22,6 +21,7 @@ from benchbench.clip import Clip
 from benchbench.data.archive import open_zip
 from benchbench.data.npy import open_npz
 from benchbench.data.opening import FAULTS, open_file, parsing
+from benchbench.digest import file_digest
 from benchbench.errors import DataMissing, SchemaError
 from benchbench.predictor import Predictor
 from benchbench.registry import build_model
@@ -193,6 +193,6 @@ def import_reference(
     predictor = build_model(model, clip, **{**options_for(model, source), **shown, **options})
     loaded = load_reference(predictor, source, state)
     assert predictor.built_as is not None
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = file_digest(path)
     weights = predictor.state_dict()
     return Imported(model, predictor.built_as.options, clip, source, digest, weights), loaded

@@ -11,11 +11,11 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from benchbench.digest import file_digest, values_digest
 from benchbench.errors import Damaged
 from benchbench.run.execute import execute
 from benchbench.run.job import Job, jobs
 from benchbench.run.record import Store, faults, read_record
-from benchbench.run.seal import digest, sha256
 from benchbench.suite.plan import plan
 
 from ..stand_ins import tiny
@@ -69,10 +69,10 @@ def test_a_record_names_every_file_of_its_run_and_closes_with_its_digest(job: Jo
     values = json.loads((job.folder / "record.json").read_text())
     assert sorted(values["files"]) == FILES
     for name, seal in values["files"].items():
-        assert seal["sha256"] == sha256(job.folder / name)
+        assert seal["sha256"] == file_digest(job.folder / name)
         assert seal["bytes"] == (job.folder / name).stat().st_size
     assert list(values)[-1] == "digest"
-    assert values.pop("digest") == digest(values)
+    assert values.pop("digest") == values_digest(values)
     assert job.state == "done"
 
 
