@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -15,14 +16,19 @@ from ._windows import Recording
 Mark = Literal["train", "val", "test", "eval"]
 
 SPELLINGS: dict[Mark, str] = {
-    "train": "train training trains trn tr trainset trainingset traindata",
-    "val": "val valid validation validate vali vals dev devel development valset validset "
-    "validationset devset valdata",
-    "test": "test testing tests tst te testset testingset testdata holdout heldout",
-    "eval": "eval evaluation evaluate evalset evaluationset evaldata",
+    "train": "train training trains trn tr trainval",
+    "val": "val valid validation validate vali vals vld va dev devel development",
+    "test": "test testing tests tst te holdout heldout",
+    "eval": "eval evaluation evaluate",
 }
 WORDS = {word: mark for mark, words in SPELLINGS.items() for word in words.split()}
 """`eval` is whichever of val and test the other names leave."""
+GLUED = re.compile(
+    "[xy]?(.+?)(sets?|data|lists?|splits?|clips|videos|frames|images|imgs|files|seqs|sequences)?"
+)
+"""What people write around such a word without a sign between: `Xtrain`, `testlist`."""
+LISTING = re.compile("split|list|imagesets|annotation", re.IGNORECASE)
+"""Folders in which lists of splits lie."""
 LISTS = {".txt", ".csv", ".tsv", ".json", ".lst"}
 ADVICE = "or give lists, or split_by: shares, which looks at no names"
 
@@ -31,13 +37,20 @@ T = TypeVar("T")
 
 
 def marks_in(part: str) -> set[Mark]:
-    """The splits that a folder or file is named for: `train_clips`, `clips-test`, `val.npy`.
+    """The splits that a folder or file is named for: `train_clips`, `trainA`, `Xtest`, `val.npy`.
 
-    Only whole words count, set off by anything but letters, a number behind them aside: a testbed
-    is no test.
+    Only whole words count, set off by anything but letters or by a capital, a number behind them
+    aside: a testbed is no test.
     """
-    words = re.split(r"[\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", "_", part).casefold())
-    return {WORDS[word] for word in words if word in WORDS}
+    part = unicodedata.normalize("NFKC", part)
+    capitals = r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])"
+    words = re.split(r"[\W\d_]+", re.sub(capitals, "_", part).casefold())
+    return {mark for word in words if (mark := _mark(word)) is not None}
+
+
+def _mark(word: str) -> Mark | None:
+    glued = GLUED.fullmatch(word)
+    return WORDS.get(word) or (WORDS.get(glued[1]) if glued else None)
 
 
 def mark_of(name: str, root: Path) -> Mark | None:
@@ -133,8 +146,12 @@ def require_no_lists(root: Path) -> None:
     """
     if not root.is_dir():
         return
-    for path in sorted(root.iterdir()):
-        if path.suffix.lower() in LISTS and path.stem.casefold() in WORDS:
+    beside = sorted(root.iterdir())
+    for folder in (path for path in beside if path.is_dir() and LISTING.search(path.name)):
+        beside += sorted(folder.iterdir())
+    for path in beside:
+        stem = re.sub(r"[\W\d_]+", "", path.stem.casefold())
+        if path.suffix.lower() in LISTS and (_mark(stem) or stem in ("split", "splits")):
             raise DataMissing(
                 f"{path}: a list of a split, which nothing reads; give its folder as lists, or "
                 "split_by: shares"

@@ -34,6 +34,11 @@ def shared(dataset: Any) -> list[list[int]]:
         ("train_01.npy", "val 01.npy", "walk-test-01.npy"),
         ("trainClips/a.npy", "valClips/a.npy", "TestClips/a.npy"),
         ("train1/a.npy", "val1/a.npy", "test1/a.npy"),
+        ("trainA/a.npy", "valA/a.npy", "testA/a.npy"),
+        ("Xtrain.npy", "XVal.npy", "Xtest.npy"),
+        ("trainvideos/a.npy", "valvideos/a.npy", "testvideos/a.npy"),
+        ("tr/a.npy", "va/a.npy", "te/a.npy"),
+        ("ｔｒａｉｎ/a.npy", "ｖａｌ/a.npy", "ＴＥＳＴ/a.npy"),
         ("a/train/x.npy", "a/val/x.npy", "b/test/x.npy"),
         ("train/test_drive.npy", "val/train_ride.npy", "test/x.npy"),
         ("test_rig/train/x.npy", "test_rig/val/x.npy", "test_rig/test/x.npy"),
@@ -62,6 +67,7 @@ HALVES = [
     (["train/a.npy", "eval/a.npy"], r"'eval/a\.npy' is named for eval, beside train"),
     (["train/test/a.npy", "val/a.npy"], r"'train/test/a\.npy' is named for test and train"),
     (["train_test/a.npy", "val/a.npy"], "is named for test and train"),
+    (["trainval/a.npy", "trainval/b.npy", "test/a.npy"], r"none for val; give val_share: 0\.1"),
 ]
 
 
@@ -96,11 +102,26 @@ def test_words_that_only_begin_like_a_split_say_none(data: Path) -> None:
     assert shared(build_own("set")) == [[1], [2], [3]]
 
 
-def test_a_list_that_nothing_reads_is_told(data: Path) -> None:
+@pytest.mark.parametrize("name", ["test.txt", "testlist01.txt", "splits/Train.csv", "split.json"])
+def test_a_list_that_nothing_reads_is_told(data: Path, name: str) -> None:
     lay_out(data / "set", ["a.npy", "b.npy", "c.npy"])
-    (data / "set" / "test.txt").write_text("a.npy")
-    with pytest.raises(DataMissing, match=r"test\.txt: a list of a split, which nothing reads"):
+    (data / "set" / name).parent.mkdir(exist_ok=True)
+    (data / "set" / name).write_text("a.npy")
+    with pytest.raises(DataMissing, match=rf"{name}: a list of a split, which nothing reads"):
         build_own("set")
+
+
+@pytest.mark.parametrize("name", ["training notes.txt", "labels.csv", "list.txt", "lists/all.txt"])
+def test_texts_that_list_no_split_are_left_alone(data: Path, name: str) -> None:
+    lay_out(data / "set", ["a.npy", "b.npy", "c.npy"])
+    (data / "set" / name).parent.mkdir(exist_ok=True)
+    (data / "set" / name).write_text("a.npy")
+    assert shared(build_own("set")) == [[1], [2], [3]]
+
+
+def test_recordings_are_shared_out_in_the_order_of_their_numbers(data: Path) -> None:
+    lay_out(data / "set", [f"day_{number}.npy" for number in range(1, 13)])
+    assert shared(build_own("set"))[1:] == [[11], [12]]
 
 
 def test_shares_that_leave_train_none_are_refused(data: Path) -> None:
