@@ -25,6 +25,11 @@ SUFFIXES: dict[str, Kind] = {
 IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
 UNPLAIN = {"Cc", "Cs", "Zl", "Zp"}
 """Control characters, bytes that are no UTF-8, ends of lines and paragraphs."""
+NUMBER = re.compile(r"(\d+)")
+REAL = re.compile(r"(?<![\d.])(?:(?<![^\W_])-)?\d+(?:\.\d+)?(?:e[+-]\d+)?(?!\.?\d)")
+"""A number with its sign and decimals; dates such as 2020.1.31 and 2020-01-31 are none."""
+DIGITS = 20
+"""Longer numbers are hardly counted."""
 DATES = 10**7
 """Numbers of frames from here on are dates, which leap."""
 
@@ -72,7 +77,7 @@ def places_in(path: Path) -> list[Place]:
     places = list(_walk(path, "", {}))
     if not places:
         raise DataMissing(f"{path}: holds no clips; expected files {kinds}")
-    return sorted(places, key=lambda place: place.name)
+    return sorted(places, key=lambda place: _natural(place.name))
 
 
 def _walk(folder: Path, name: str, seen: dict[tuple[int, int], Path]) -> Iterator[Place]:
@@ -83,12 +88,15 @@ def _walk(folder: Path, name: str, seen: dict[tuple[int, int], Path]) -> Iterato
         yield Place(folder, "images", name or ".")
     for entry in entries:
         kind, below = SUFFIXES.get(entry.suffix.lower()), f"{name}/{entry.name}".lstrip("/")
-        if kind is not None:
+        if entry.is_dir():  # that the frames of `a.avi` lie in is often called so too
+            inside = list(_walk(entry, below, seen))
+            if kind is not None and not inside:
+                require_file(entry)
+            yield from inside
+        elif kind is not None:
             require_file(entry)
             _require_first(entry, seen)
             yield Place(entry, kind, below)
-        elif entry.is_dir():
-            yield from _walk(entry, below, seen)
 
 
 def _require_first(path: Path, seen: dict[tuple[int, int], Path]) -> None:
@@ -114,16 +122,22 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _images(entries: Sequence[Path]) -> list[Path]:
-    return [path for path in entries if path.suffix.lower() in IMAGES]
+    return [path for path in entries if path.suffix.lower() in IMAGES and not path.is_dir()]
+
+
+def _natural(name: str) -> tuple[list[str], str]:
+    """What sorts names by their numbers, 2 before 10, and else as they are."""
+    return [part.zfill(DIGITS) if part.isdecimal() else part for part in NUMBER.split(name)], name
 
 
 def in_order(folder: Path, images: Sequence[Path]) -> list[Path]:
     """Images in the order of the numbers in their names: 2 before 10, in every part of the name.
 
     Raises:
-        DataMissing: two have the same numbers, or they are named for several recordings.
+        DataMissing: two have the same numbers, they are named for several recordings, or their
+            numbers may be decimals or below zero.
     """
-    parts = {path: re.split(r"([0-9]+)", path.stem) for path in images}
+    parts = {path: NUMBER.split(path.stem) for path in images}
     numbered = [path for path in images if len(parts[path]) > 1]
     texts = {tuple(part[::2]): path for path, part in parts.items()}
     if numbered and len(texts) > 1:
@@ -141,12 +155,26 @@ def in_order(folder: Path, images: Sequence[Path]) -> list[Path]:
                 "one"
             )
         places[numbers] = path
-    return [places[numbers] for numbers in sorted(places)]
+    ordered = [places[numbers] for numbers in sorted(places)]
+    _require_whole_numbers(folder, ordered)
+    return ordered
+
+
+def _require_whole_numbers(folder: Path, images: Sequence[Path]) -> None:
+    """Asks that images be in the same order by decimals: `0.25` is a time, `1.10` counts to ten."""
+    reals = {path: [float(text) for text in REAL.findall(path.stem)] for path in images}
+    counts = any(re.search(r"\.[0-9]+0$", text) for p in images for text in REAL.findall(p.stem))
+    for before, after in zip(images, sorted(images, key=reals.__getitem__), strict=True):
+        if before != after and not counts:
+            raise DataMissing(
+                f"{folder}: '{before.name}' and '{after.name}': which comes first cannot be told; "
+                "expected whole numbers from 0, or as many digits behind every point"
+            )
 
 
 def gaps(images: Sequence[Path]) -> str:
     """Where the numbers of images in order leap: `from 4 to 7`; empty where they do not."""
-    numbers = [[int(part) for part in re.findall("[0-9]+", path.stem)] for path in images]
+    numbers = [[int(part) for part in NUMBER.findall(path.stem)] for path in images]
     columns = zip(*numbers, strict=True)
     leaping = [column for column in columns if len(set(column)) > 1]
     if len(leaping) != 1 or max(leaping[0]) >= DATES:  # times and dates have other steps

@@ -27,7 +27,16 @@ def values(dataset: Any) -> list[int]:
     return [round(float(frame.mean()) * 255) for frame in dataset.split("test")[0]]
 
 
-PATTERNS = ["frame_{}.png", "{}.png", "a1_b{}.png", "{}of12.png", "x-{}-7.jpeg", "{:05}.bmp"]
+PATTERNS = [
+    "frame_{}.png",
+    "{}.png",
+    "take1.{}.png",
+    "2020.1.{}.png",
+    "a1_b{}.png",
+    "{}of12.png",
+    "x-{}-7.jpeg",
+    "{:05}.bmp",
+]
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
@@ -35,6 +44,30 @@ def test_numbered_images_are_read_in_the_order_of_their_numbers(data: Path, patt
     for clip in ("a", "b", "c"):
         images(data / "set" / clip, [pattern.format(n) for n in range(1, 13)])
     assert values(build_own("set", context=10, horizon=2)) == list(range(1, 13))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["0.25.png", "0.50.png", "1.00.png"],
+        ["t0.5.png", "t1.0.png", "t1.5.png"],
+        ["2020-01-31.png", "2020-02-01.png", "2020-10-01.png"],
+        ["٩.png", "١٠.png", "١١.png"],
+    ],
+)
+def test_times_and_dates_and_numbers_of_any_script_order_images(
+    data: Path, names: list[str]
+) -> None:
+    for clip in ("a", "b", "c"):
+        images(data / "set" / clip, names)
+    assert values(build_own("set")) == [1, 2, 3]
+
+
+def test_a_folder_may_be_called_like_the_video_that_its_frames_are_of(data: Path) -> None:
+    for clip in ("a.avi", "b.mp4", "c.png"):
+        images(data / "set" / clip, ["1.png", "2.png", "3.png"])
+    names = [recording.name for recording in build_own("set").recordings()]
+    assert names == ["a.avi", "b.mp4", "c.png"]
 
 
 def test_every_number_of_a_name_orders_the_images(data: Path) -> None:
@@ -51,6 +84,9 @@ def test_every_number_of_a_name_orders_the_images(data: Path) -> None:
         (["1.png", "1.jpg", "2.png"], "are the same frame"),
         (["frame_1.png", "frame_2.png", "cover.png"], "are named for different recordings"),
         (["train_1.png", "test_1.png", "train_2.png"], "are named for different recordings"),
+        (["t_0.25.png", "t_0.5.png", "t_0.75.png"], r"'t_0\.5\.png' and 't_0\.25\.png': which"),
+        (["x_-3.png", "x_-2.png", "x_-1.png"], "which comes first cannot be told"),
+        (["1e-3.png", "1e-2.png", "1e-1.png"], "expected whole numbers from 0"),
     ],
 )
 def test_images_whose_order_cannot_be_told_are_refused(
