@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
+import json
 import os
 import stat
 from collections.abc import Hashable, Iterator
@@ -16,6 +18,7 @@ from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
+from benchbench.atomic import write_text
 from benchbench.errors import Damaged
 
 LARGEST = 1 << 26
@@ -107,6 +110,31 @@ def typed(values: dict[str, Any], kind: type[T], path: Path, mend: str) -> T:
     """
     with _telling(path, mend):
         return cast(T, _adapter(cast(Hashable, kind)).validate_python(values))
+
+
+def write_cache(path: Path, value: Any) -> None:
+    """Writes what can be computed again as JSON, below the SHA-256 of the text and its name.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    text = json.dumps(value)
+    write_text(path, f"{_seal(path, text.encode())}\n{text}\n")
+
+
+def read_cache(path: Path, kind: type[T]) -> T | None:
+    """The value of `write_cache`; None where it is not just what was written there."""
+    with contextlib.suppress(Damaged):
+        if (content := read_content(path, "")) is not None:
+            sealed, _, text = content.data.removesuffix(b"\n").partition(b"\n")
+            if sealed.decode("ascii", "replace") == _seal(path, text):
+                return parse(text, kind, path, "")
+    return None
+
+
+def _seal(path: Path, text: bytes) -> str:
+    """The name is part of it, so that a file copied over another is told."""
+    return hashlib.sha256(path.name.encode() + b"\n" + text).hexdigest()
 
 
 @contextlib.contextmanager

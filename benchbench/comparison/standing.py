@@ -8,19 +8,16 @@ nothing there is ever stale, and all of it may be deleted.
 from __future__ import annotations
 
 import contextlib
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchbench import jsonfile
-from benchbench.atomic import write_text
 from benchbench.comparison.contest import rows_of
 from benchbench.comparison.pairs import Scores, all_pairs, compare
 from benchbench.digest import values_digest
-from benchbench.errors import Damaged
+from benchbench.jsonfile import read_cache, write_cache
 from benchbench.run.record import check_file
 
 if TYPE_CHECKING:
@@ -87,9 +84,8 @@ def standing(contest: Contest, store: Store) -> Standing:
         Unfit: there is one test sequence only.
     """
     path = store.root / FOLDER / f"{_digest(contest)}.json"
-    with contextlib.suppress(Damaged):
-        if (kept := jsonfile.read(path, Standing, "delete it")) is not None:
-            return kept
+    if (cached := read_cache(path, Standing)) is not None:
+        return cached
     lower = contest.metric.better == "lower"
     models = (
         (entry.label, entry.trained, np.stack([_read(*run, contest.metric) for run in entry.runs]))
@@ -97,7 +93,7 @@ def standing(contest: Contest, store: Store) -> Standing:
     )
     new = Standing.of(Scores.of(models), lower=lower)
     with contextlib.suppress(OSError):  # somebody else's results, which are read only
-        write_text(path, json.dumps(asdict(new)) + "\n")
+        write_cache(path, asdict(new))
     return new
 
 

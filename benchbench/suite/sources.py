@@ -9,19 +9,21 @@ from __future__ import annotations
 import ast
 import contextlib
 import hashlib
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchbench.atomic import write_text
 from benchbench.folder import data_folder
+from benchbench.jsonfile import read_cache, write_cache
 
 SILENT = frozenset({"ctx", "kind", "type_comment"})
 """Fields of syntax trees that decide nothing."""
 SETTLED_NS = 2_000_000_000
 """Age of a change from which a file with the same stamp is the same file."""
+
+Entries = dict[str, tuple[list[int], str, list[str]]]
+"""Stamp, digest and imports of files by path."""
 
 
 @dataclass(frozen=True)
@@ -67,19 +69,17 @@ class Sources:
         """Keeps what was parsed for the next process."""
         if self.changed:
             with contextlib.suppress(OSError, ValueError):  # ValueError: no home folder
-                write_text(_place(), json.dumps(self.entries))
+                write_cache(_place(), self.entries)
 
 
 def _place() -> Path:
     return data_folder() / "sources.json"
 
 
-def _stored() -> dict[str, tuple[list[int], str, list[str]]]:
-    try:
-        entries = json.loads(_place().read_text(encoding="utf-8"))
-        return {path: (stamp, digest, names) for path, (stamp, digest, names) in entries.items()}
-    except (OSError, ValueError, AttributeError, TypeError):
-        return {}
+def _stored() -> Entries:
+    with contextlib.suppress(ValueError):  # no home folder
+        return read_cache(_place(), Entries) or {}
+    return {}
 
 
 def parse(content: bytes) -> Source:
@@ -88,7 +88,10 @@ def parse(content: bytes) -> Source:
         tree = ast.parse(content)
     except (SyntaxError, ValueError):
         return Source(hashlib.sha256(content).hexdigest(), ())
-    text = _plain(tree).encode("utf-8", "surrogatepass")
+    try:
+        text = _plain(tree).encode("utf-8", "surrogatepass")
+    except RecursionError:  # a sum of hundreds of terms
+        text = content
     return Source(hashlib.sha256(text).hexdigest(), tuple(_imports(tree)))
 
 

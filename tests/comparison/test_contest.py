@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -204,22 +203,40 @@ def test_a_standing_is_kept_until_a_score_changes(
     (path,) = kept(store)
     path.write_text(path.read_text()[:-9])
     assert standing(contest, store) == first
-    assert json.loads(path.read_text())["sequences"] == SEQUENCES
+    assert f'"sequences": {SEQUENCES}' in path.read_text()
     finish(store, plan.runs[1], 90.0)
     (contest,) = contests(plan, store)
     assert standing(contest, store) != first
     assert len(kept(store)) == 2
 
 
+@pytest.mark.parametrize("change", ["a digit", "other models", "another's"])
+def test_no_rank_is_of_a_standing_that_was_changed(plan: Plan, tmp_path: Path, change: str) -> None:
+    store = Store(tmp_path)
+    finish_all(store, plan)
+    (contest,) = contests(plan, store)
+    first = standing(contest, store)
+    (path,) = kept(store)
+    if change == "a digit":
+        path.write_text(path.read_text().replace('"ranks": [', '"ranks": [1'))
+    elif change == "other models":
+        path.write_text('{"runs":[],"rest":[],"covariance":[],"sequences":1,"ranks":[],"sure":[]}')
+    else:
+        standing(*contests(plan, store, metric="mae"), store)
+        (other,) = set(kept(store)) - {path}
+        path.write_bytes(other.read_bytes())
+    assert standing(contest, store) == first
+
+
 def test_results_that_are_read_only_are_compared_all_the_same(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(path: Path, text: str) -> None:
+    def refuse(path: Path, value: object) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
     store = Store(tmp_path)
     finish_all(store, plan)
-    monkeypatch.setattr(standings, "write_text", refuse)
+    monkeypatch.setattr(standings, "write_cache", refuse)
     (contest,) = contests(plan, store)
     assert isinstance(contest, Contest)
     assert standing(contest, store).sequences == SEQUENCES

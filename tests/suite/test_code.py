@@ -217,6 +217,27 @@ def test_a_damaged_cache_of_sources_is_made_anew(
     assert Sources()[path] == parse(b"x = 1\n")
 
 
+def test_a_digit_changed_in_the_cache_of_sources_makes_no_other_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(sources, "SETTLED_NS", -time.time_ns())
+    path = tmp_path / "a.py"
+    path.write_text("x = 1\n")
+    first = Sources()
+    digest = first[path].digest
+    first.store()
+    cache = tmp_path / "data" / "sources.json"
+    cache.write_text(cache.read_text().replace(digest, "0" * 64))
+    assert Sources()[path].digest == digest
+
+
+def test_a_sum_of_a_thousand_terms_is_a_source_too() -> None:
+    text = f"import a\nx = {' + '.join(['a.x'] * 1000)}\n".encode()
+    assert parse(text).imports == ("a",)
+    assert parse(text) != parse(text.replace(b"a.x +", b"a.y +", 1))
+
+
 def test_code_is_told_without_torch() -> None:
     code = (
         "import sys; from benchbench.suite.code import code_of; "
