@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from typing_extensions import TypedDict
+
 from benchbench.atomic import write_text
 from benchbench.digest import values_digest
-from benchbench.errors import BenchError, Refusal
+from benchbench.errors import BenchError, Damaged, Refusal
+from benchbench.jsonfile import read, read_content
 from benchbench.report.board import Board
 from benchbench.report.formats import FORMATS
 
@@ -21,6 +25,13 @@ log = logging.getLogger(__name__)
 
 OWNER = "suite.json"
 """Beside the files: the suite that they are of."""
+
+
+class Owner(TypedDict):
+    """The suite of a leaderboard's files, and what their tables show."""
+
+    suite: str
+    question: str
 
 
 class Unwritten(BenchError):
@@ -71,11 +82,10 @@ def write(boards: Sequence[Board], folder: Path, *, title: str) -> list[Path]:
 
 def _write_if_other(path: Path, text: str) -> None:
     """Writes a file unless it holds just this text, so that an unchanged one keeps its date."""
-    try:
-        same = path.read_bytes() == text.encode()
-    except OSError:  # to write tells why
-        same = False
-    if not same:
+    content = None
+    with contextlib.suppress(Damaged):  # a pipe, or what cannot be read: to write tells why
+        content = read_content(path, "")
+    if content is None or content.data != text.encode():
         write_text(path, text)
 
 
@@ -91,7 +101,7 @@ def enter(folder: Path, plan: Plan) -> None:
             f"{folder}: holds the leaderboard of another suite of this name, {other}; "
             "give one of them a 'name' of its own, or another folder of --results"
         )
-    facts = json.dumps({"suite": str(path), "question": question}, indent=1)
+    facts = json.dumps(Owner(suite=str(path), question=question), indent=1)
     try:
         _write_if_other(folder / OWNER, facts + "\n")
     except OSError as error:
@@ -100,15 +110,16 @@ def enter(folder: Path, plan: Plan) -> None:
 
 def _owner(folder: Path, question: str) -> Path | None:
     """The suite of a folder's files; None if it is gone, cannot be told or asks the same."""
-    try:
-        facts = json.loads((folder / OWNER).read_text(encoding="utf-8"))
-        path = Path(facts["suite"])
-        path.stat()
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+    facts = None
+    with contextlib.suppress(Damaged):
+        facts = read(folder / OWNER, Owner, "")
+    if facts is None or facts["question"] == question:
         return None
+    try:
+        there = Path(facts["suite"]).exists()
     except OSError:  # it is there, and somebody else's
-        pass
-    return None if facts.get("question") == question else path
+        there = True
+    return Path(facts["suite"]) if there else None
 
 
 def _question(plan: Plan) -> str:

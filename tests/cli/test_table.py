@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,7 +52,9 @@ def test_a_table_alone_writes_nothing(write_suite: Write, tmp_path: Path) -> Non
     assert not (tmp_path / "results").exists()
 
 
-@pytest.mark.parametrize("damage", ["cut", "changed", "deleted", "bytes", "empty"])
+@pytest.mark.parametrize(
+    "damage", ["cut", "changed", "deleted", "bytes", "empty", "brackets", "pipe"]
+)
 def test_every_damaged_file_of_the_leaderboard_is_mended_by_the_next_run(
     write_suite: Write, tmp_path: Path, damage: str
 ) -> None:
@@ -64,12 +67,27 @@ def test_every_damaged_file_of_the_leaderboard_is_mended_by_the_next_run(
             "cut": content[:-9],
             "changed": content[:9] + b"9" + content[10:],
             "bytes": b"\xff",
+            "brackets": b"[" * 10**5,
         }
         path.write_bytes(wrong.get(damage, b""))
-        if damage == "deleted":
+        if damage in ("deleted", "pipe"):
             path.unlink()
+        if damage == "pipe":
+            os.mkfifo(path)
     bench("run", suite, "--results", tmp_path / "results")
     assert contents(folder) == before
+
+
+@pytest.mark.parametrize("name", [OWNER, "leaderboard.csv"])
+def test_a_folder_in_place_of_a_file_of_the_leaderboard_is_told_after_the_table(
+    write_suite: Write, tmp_path: Path, name: str
+) -> None:
+    suite, place = write_suite(PERSISTENCE), tmp_path / "results" / "tiny" / name
+    place.mkdir(parents=True)
+    told = bench("run", suite, "--results", tmp_path / "results", status=1)
+    assert "persistence" in told
+    last = f"printed only: {place}: Is a directory; move what is there away, or name another folder"
+    assert told.splitlines()[-1] == last
 
 
 @pytest.fixture
