@@ -260,6 +260,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     spec = RunSpec("last", 1, {}, "noise", 1, {}, None, 0, 16, data=Content({}).digest)
     entry = registry.Entry("noise", Noise, 1)
     monkeypatch.setitem(registry.DATASETS.entries, "noise", entry)
+    monkeypatch.setitem(registry.MODELS.entries, "last", registry.Entry("last", Last, 1))
     monkeypatch.setattr(load, "load_predictor", lambda *_: Last())
     for name in ("seed0-abc123", "seed1-abd456", "seed2-fff000"):
         folder = tmp_path / "results" / "runs" / "noise" / "last" / name
