@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from benchbench.cli.options import Selection
-    from benchbench.run.job import Job, JobState
+    from benchbench.run.job import Inspection
     from benchbench.suite.plan import Plan
 
 app = typer.Typer()
@@ -45,50 +45,50 @@ def plan_suite(
         _measure(selection.plan)
 
 
-def say_states(selection: Selection) -> list[tuple[Job, JobState]]:
-    """All jobs and their states; says how many are in which, and names every damaged run.
+def say_states(selection: Selection) -> list[Inspection]:
+    """All jobs, inspected; says how many are in which state, and names every damaged run.
 
     A damaged run is neither used nor replaced: a person decides what becomes of it.
     """
-    states = [(job, job.state) for job in selection.jobs]
-    count = Counter(state if isinstance(state, str) else "damaged" for _, state in states)
+    states = [job.inspect() for job in selection.jobs]
+    count = Counter(each.state if isinstance(each.state, str) else "damaged" for each in states)
     damaged = f", {count['damaged']} damaged" if count["damaged"] else ""
     name = selection.plan.suite.name
     say(f"{name}: {count['to do']} to run, {count['done']} done{damaged}")
-    for job, state in states:
+    for job, state, _ in states:
         if not isinstance(state, str):
             say(f"damaged: {job.run.title}: {state}", "red")
     _say_other_data(selection, states)
-    say_stale(selection, [job for job, _ in states if job.stale])
+    _say_stale(selection, [each for each in states if each.stale])
     return states
 
 
-def _say_other_data(selection: Selection, states: Sequence[tuple[Job, JobState]]) -> None:
+def _say_other_data(selection: Selection, states: Sequence[Inspection]) -> None:
     """Says how many finished runs are of data that are not here any more."""
-    todo = [job.run.spec for job, state in states if state == "to do"]
-    alike = selection.store.alike(todo, (job.run.spec for job, _ in states))
+    todo = [job.run.spec for job, state, _ in states if state == "to do"]
+    alike = selection.store.alike(todo, (each.job.run.spec for each in states))
     others = {spec.key for specs in alike.values() for spec in specs}
     if others:
         number = "1 finished run is" if len(others) == 1 else f"{len(others)} finished runs are"
         say(f"{number} of other data than these", "yellow")
     absent = dict.fromkeys(
-        job.run.dataset for job, state in states if job.run.missing and state == "done"
+        job.run.dataset for job, state, _ in states if job.run.missing and state == "done"
     )
     if absent:
         text = "what is done is of the data that it was made with"
         say(f"the data of {', '.join(absent)} are not here: {text}", "yellow")
 
 
-def say_stale(selection: Selection, jobs: Sequence[Job]) -> None:
+def _say_stale(selection: Selection, stale: Sequence[Inspection]) -> None:
     """Says how many runs were made or begun under other code than today's, and what to type."""
     for kind, some in (
-        ("done", [job for job in jobs if job.state == "done"]),
-        ("interrupted", [job for job in jobs if job.state == "to do"]),
+        ("done", [each for each in stale if each.state == "done"]),
+        ("interrupted", [each for each in stale if each.state == "to do"]),
     ):
         if some:
-            parts = ", ".join(dict.fromkeys(part for job in some for part in job.stale))
+            parts = ", ".join(dict.fromkeys(part for each in some for part in each.stale))
             say(f"{len(some)} {kind} under other code than today's ({parts})", "yellow")
-    if jobs:
+    if stale:
         say(f"to run them again from the start: {selection.command('retry', '--stale')}", "yellow")
 
 
@@ -96,12 +96,12 @@ def show_plan(selection: Selection, how: How, *, verbose: bool) -> None:
     """Prints every run and its state, and what the executor would make of those to do."""
     states = say_states(selection)
     rows = []
-    for job, state in states:
-        run = job.run
+    for each in states:
+        job, run = each.job, each.job.run
         steps = str(run.spec.train.iterations) if run.spec.train else "–"
         folder = [str(job.folder)] if verbose else []
-        text = _state(job, state)
-        text += ", other code" if job.stale not in ((), ("unknown",)) else ""
+        text = _state(each)
+        text += ", other code" if each.stale not in ((), ("unknown",)) else ""
         rows.append((run.model, run.dataset, str(run.spec.seed), steps, text, *folder))
     headings = ("Model", "Dataset", "Seed", "Steps", "State", *(["Folder"] if verbose else []))
     table(headings, rows[:ROWS], right=("Seed", "Steps"))
@@ -111,10 +111,11 @@ def show_plan(selection: Selection, how: How, *, verbose: bool) -> None:
     absent = dict.fromkeys(line for source in plan.sources for line in source.files.absent)
     for line in (*plan.costs, *absent):
         say(line)
-    show_executor(plan, [job for job, state in states if state == "to do"], how)
+    show_executor(plan, [job for job, state, _ in states if state == "to do"], how)
 
 
-def _state(job: Job, state: JobState) -> str:
+def _state(inspection: Inspection) -> str:
+    job, state, _ = inspection
     if state != "to do":
         return state if isinstance(state, str) else "damaged"
     if job.run.missing:

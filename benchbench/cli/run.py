@@ -54,10 +54,10 @@ def run_suite(
     else:
         selection = with_downloads(selection)
         states = say_states(selection)
-        for job in (job for job, state in states if state == "done"):
+        for job in (job for job, state, _ in states if state == "done"):
             job.drop_checkpoints()
-        carry_out(selection, [job for job, state in states if state == "to do"], how)
-        if damaged := sum(not isinstance(state, str) for _, state in states):
+        carry_out(selection, [job for job, state, _ in states if state == "to do"], how)
+        if damaged := sum(not isinstance(each.state, str) for each in states):
             what = selection.command("status", "--only", "damaged")
             say(f"damaged runs, neither used nor replaced: {damaged}; what to do: {what}", "red")
             raise typer.Exit(1)

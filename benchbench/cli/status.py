@@ -129,8 +129,9 @@ def retry(
     selection = with_downloads(select(suite, overrides, results))
     standings = _chosen(selection, run)
     states = set(_states()) - {"damaged"} if stale else set(RETRIED)
-    jobs = [each.job for each in standings if each.state in states]
-    todo = [replace(job, anew=True) for job in jobs if job.stale] if stale else jobs
+    rows = [each for each in standings if each.state in states]
+    todo = [each.job for each in rows if each.stale or not stale]
+    todo = [replace(job, anew=stale) for job in todo]
     say(f"{selection.plan.suite.name}: {len(todo)} to retry")
     for each in standings:
         if each.state == "damaged":

@@ -52,6 +52,8 @@ class Standing:
     """Whether its process left no outcome, and the cluster's accounts may tell why."""
     logs: tuple[Path, ...] = ()
     """Where to read on, the most telling first."""
+    stale: tuple[str, ...] = ()
+    """Parts of the code that are other now; see `Inspection`."""
 
     def last_lines(self, lines: int) -> list[str]:
         """The end of the first log that says anything."""
@@ -70,15 +72,15 @@ def standings(jobs: Sequence[Job], queue: Mapping[str, Queued] | None) -> list[S
 
 
 def _look(job: Job, submitted: Submitted | None, now: float) -> Standing:
-    state = job.state
+    _, state, stale = job.inspect()
     if isinstance(state, Damaged):
         return Standing(job, "damaged", str(state))
     if state == "done":
-        return Standing(job, "done", _history(job))
+        return Standing(job, "done", _history(job, stale), stale=stale)
     standing = _standing(job, submitted, now)
     attempt, report = latest(job.folder), last_report(job.folder)
     texts = (standing.detail, attempt.damage if attempt else "", report.damage)
-    return replace(standing, detail="; ".join(filter(None, texts)))
+    return replace(standing, detail="; ".join(filter(None, texts)), stale=stale)
 
 
 def verified(rows: Sequence[Standing]) -> list[Standing]:
@@ -150,11 +152,11 @@ def _explained(rows: list[Standing]) -> list[Standing]:
     ]
 
 
-def _history(job: Job) -> str:
+def _history(job: Job, stale: Sequence[str]) -> str:
     """How many attempts a finished run took, and what of its code is other now."""
     newest = latest(job.folder)
     several = [f"{newest.number} attempts"] if newest is not None and newest.number > 1 else []
-    other = [f"other code ({', '.join(job.stale)})"] if job.stale else []
+    other = [f"other code ({', '.join(stale)})"] if stale else []
     return ", ".join([*several, *other])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from benchbench.errors import Damaged
 from benchbench.run.attempt import file_clock, latest
@@ -69,6 +69,17 @@ class Job:
     def log(self) -> Path:
         return self.folder / "log.txt"
 
+    def inspect(self) -> Inspection:
+        """What the run's folder says, each of its files read once."""
+        try:
+            finished = self.store.read(self.run.spec)
+        except Damaged as error:
+            return Inspection(self, error)
+        past = trail(self.folder) if finished is None else codes(finished.record.provenance)
+        stale = differences(past, self.code) if self.code else ()
+        done = finished is not None and not finished.unscored(self.settings.protocols)
+        return Inspection(self, "done" if done and not (self.anew and stale) else "to do", stale)
+
     @property
     def done(self) -> bool:
         """Whether the run has its record, and scores under all the protocols of the suite.
@@ -76,39 +87,25 @@ class Job:
         Raises:
             Damaged: it had, and a file is not what was written.
         """
-        finished = self.store.read(self.run.spec)
-        if finished is None or finished.unscored(self.settings.protocols):
-            return False
-        return not (self.anew and self.stale)
+        if isinstance(state := self.inspect().state, Damaged):
+            raise state
+        return state == "done"
 
     @property
     def state(self) -> JobState:
         """Whether the run is done, or what is wrong with one that was."""
-        try:
-            return "done" if self.done else "to do"
-        except Damaged as error:
-            return error
+        return self.inspect().state
+
+    @property
+    def stale(self) -> tuple[str, ...]:
+        """Parts of the code that are other now; see `Inspection`."""
+        return self.inspect().stale
 
     def drop_checkpoints(self) -> None:
         """Deletes what a kill between the record and their end left of a run that is done."""
         for path in self.folder.glob("checkpoint*.pt"):
             with contextlib.suppress(OSError):
                 path.unlink()
-
-    @property
-    def stale(self) -> tuple[str, ...]:
-        """Parts of the code that were other when its record, or its checkpoint, was made.
-
-        Empty where the run is damaged, which is the greater fault.
-        """
-        try:
-            finished = self.store.read(self.run.spec)
-        except Damaged:
-            return ()
-        if self.code is None:
-            return ()
-        past = trail(self.folder) if finished is None else codes(finished.record.provenance)
-        return differences(past, self.code)
 
     def set_aside(self) -> None:
         """Moves what was made under other code away, if the run is to be made `anew`.
@@ -132,6 +129,16 @@ class Job:
     def resolved(self) -> Job:
         """The same with a path that means the same to processes with another working directory."""
         return replace(self, store=Store(self.store.root.resolve()))
+
+
+class Inspection(NamedTuple):
+    """What the folder of a job's run says of it."""
+
+    job: Job
+    state: JobState
+    stale: tuple[str, ...] = ()
+    """Parts of the code that were other when its record, or its checkpoint, was made; none where
+    the run is damaged, which is the greater fault."""
 
 
 def jobs(plan: Plan, store: Store) -> list[Job]:
