@@ -10,6 +10,7 @@ import contextlib
 import functools
 import hashlib
 import json
+import math
 import os
 import stat
 from collections.abc import Hashable, Iterator
@@ -135,6 +136,17 @@ def read_cache(path: Path, kind: type[T]) -> T | None:
 def _seal(path: Path, text: bytes) -> str:
     """The name is part of it, so that a file copied over another is told."""
     return hashlib.sha256(path.name.encode() + b"\n" + text).hexdigest()
+
+
+def spelled(value: Any) -> Any:
+    """Plain values as JSON has them, which has neither inf nor nan: they are text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: spelled(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [spelled(item) for item in value]
+    return value
 
 
 @contextlib.contextmanager

@@ -166,7 +166,7 @@ def rescore(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score finished runs under other protocols, from their checkpoints, without training.
+    """Score finished runs under other protocols, from their weights or stored predictions.
 
     Adds files to each run's scores, replaces damaged ones and changes no other. Exit status 1 if a
     run is damaged beyond that; the others are scored.
@@ -219,11 +219,10 @@ def _rescorings(
     runs: list[str], chosen: list[Protocol], store: Store
 ) -> tuple[list[Rescoring], list[BenchError]]:
     """The rescorings of the runs that have a whole record, and what is wrong with the others."""
-    from benchbench.run.rescore import Rescoring, finished, sound
+    from benchbench.run.rescore import Rescoring, records
 
-    folders, errors = sound(list(dict.fromkeys(map(store.find, runs))))
-    records = finished(folders)
-    return [Rescoring.of(folder, record, chosen) for folder, record in records.items()], errors
+    whole, errors = records(list(dict.fromkeys(map(store.find, runs))))
+    return [Rescoring.of(folder, record, chosen) for folder, record in whole.items()], errors
 
 
 def _device(name: str) -> torch.device:

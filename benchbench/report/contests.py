@@ -20,6 +20,7 @@ from benchbench.comparison.pairs import (
 from benchbench.comparison.standing import standing
 from benchbench.report import origins
 from benchbench.report.board import Spread
+from benchbench.report.ranks import rank_text
 from benchbench.report.sheet import Sheet
 from benchbench.scoring.summary import decimals
 
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 SHARE = f"{1 - LEVEL:.0%}".replace("%", " %")
 NONE = "none"
 """Where no number of seeds would separate a tie."""
-UNSURE = "({}): by the means alone; the variance of training is not known."
-"""Note on the ranks of models with one seed, which stand in brackets."""
 
 
 @dataclass(frozen=True)
@@ -76,13 +75,8 @@ def outcome(contest: Contest, store: Store, pair: Sequence[str] = ()) -> Outcome
     now = standing(contest, store)
     scores = now.scores(contest.entries)
     pairs = compare(scores, np.array([places]) if pair else all_pairs(len(contest.entries)))
-    ranks = () if pair else tuple(map(rank, now.ranks, now.sure))
+    ranks = () if pair else tuple(map(rank_text, now.ranks, now.sure))
     return Outcome(contest, scores, pairs, seeds_to_separate(scores, pairs), ranks)
-
-
-def rank(number: int, sure: bool) -> str:
-    """A rank as tables show it, in brackets if the means alone made it."""
-    return str(number) if sure else f"({number})"
 
 
 def sheets(outcome: Outcome, now: Mapping[str, Code]) -> list[Sheet]:
@@ -153,7 +147,7 @@ def _notes(outcome: Outcome, now: Mapping[str, Code]) -> Iterator[str]:
     if any(not entry.startswith("(") for entry in outcome.ranks):
         yield "Rank: 1 and the number of models that are better by more than chance."
     if any(entry.startswith("(") for entry in outcome.ranks):
-        yield UNSURE.format("rank")
+        yield "(rank): by the means alone; the variance of training is not known."
     if (outcome.seeds > -2).any():
         yield (
             "Seeds: of each, that would separate a tie 4 times in 5 if the difference is as seen"

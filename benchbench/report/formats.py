@@ -12,13 +12,13 @@ import html
 import io
 import itertools
 import json
-import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchbench.jsonfile import spelled
 from benchbench.registry import Offers
 from benchbench.report.terminal import console, grid, visible, whole_width
 
@@ -171,12 +171,8 @@ def _escape_csv(text: str) -> str:
 
 
 def _json(boards: Sequence[Board], title: str) -> str:
-    def spelled(value: Any) -> Any:  # JSON has neither inf nor nan
-        finite = not isinstance(value, float) or math.isfinite(value)
-        return value if finite else str(value)
-
-    lines = [{key: spelled(value) for key, value in line.items()} for line in tidy(boards)]
-    return json.dumps({"title": title, "scores": lines}, indent=1, ensure_ascii=False) + "\n"
+    values = {"title": title, "scores": spelled(tidy(boards))}
+    return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
 
 
 def _html(boards: Sequence[Board], title: str) -> str:

@@ -83,12 +83,16 @@ def ranks_of(
             faults[f"No ranks: {error}."] = None
             continue
         labels = [entry.label for entry in entrants.entries]
-        texts = (f"{n}" if sure else f"({n})" for n, sure in zip(now.ranks, now.sure, strict=True))
-        of[column] = dict(zip(labels, texts, strict=True))
+        of[column] = dict(zip(labels, map(rank_text, now.ranks, now.sure), strict=True))
         for simple, model in _behind_the_untrained(entrants, now):
             worse.setdefault(simple, {}).setdefault(model, []).append(column.label)
     first = next((column for column in of if column.metric == first_metric(plan, rules)), None)
     return Ranks(of, first, worse, tuple(faults))
+
+
+def rank_text(rank: int, sure: bool) -> str:
+    """A rank as tables show it, in brackets if the means alone made it."""
+    return str(rank) if sure else f"({rank})"
 
 
 def _behind_the_untrained(entrants: Contest, now: Standing) -> Iterator[tuple[str, str]]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from benchbench.errors import UnknownName, nearest
+from benchbench.jsonfile import spelled
 from benchbench.report.formats import FORMATS, LATEX_MARKS
 from benchbench.report.terminal import console, titled, visible
 
@@ -69,9 +69,8 @@ def write_lines(
 ) -> str:
     """Lines of plain values as `csv`, or as `json` that has them under a name."""
     if style == "json":
-        values = [{key: _spelled(value) for key, value in line.items()} for line in lines]
-        text = {"title": title, name: values}
-        return json.dumps(text, indent=1, ensure_ascii=False) + "\n"
+        values = {"title": title, name: spelled(lines)}
+        return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
     escape = FORMATS[style].escape
     out = io.StringIO()
     if lines:
@@ -82,11 +81,6 @@ def write_lines(
                 {k: escape(visible(v)) if isinstance(v, str) else v for k, v in line.items()}
             )
     return out.getvalue()
-
-
-def _spelled(value: Any) -> Any:
-    """The value as JSON has it, which has neither inf nor nan."""
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _terminal(sheet: Sheet) -> str:

@@ -23,34 +23,31 @@ from benchbench.suite.data import check_data
 from benchbench.suite.spec import RunSpec
 
 
-def sound(folders: Sequence[Path]) -> tuple[list[Path], list[BenchError]]:
-    """The folders whose record is whole, or not there, and what is wrong with the others."""
-    whole: list[Path] = []
+def records(folders: Sequence[Path]) -> tuple[dict[Path, Record], list[BenchError]]:
+    """The records of finished runs, by folder, and what is wrong with the damaged ones.
+
+    Raises:
+        DataMissing: naming every run that is not finished.
+    """
+    whole: dict[Path, Record] = {}
     errors: list[BenchError] = []
+    unfinished = []
     for folder in folders:
         try:
-            read_record(folder)
-            whole.append(folder)
+            if (record := read_record(folder)) is None:
+                unfinished.append(folder)
+            else:
+                whole[folder] = record
         except Damaged as error:
             errors.append(error)
+    if unfinished:
+        raise _unfinished(*unfinished)
     return whole, errors
 
 
-def finished(folders: Sequence[Path]) -> dict[Path, Record]:
-    """The records of runs, by folder.
-
-    Raises:
-        Damaged: a record is not what was written.
-        DataMissing: naming every run that is not finished.
-    """
-    records = {folder: read_record(folder) for folder in folders}
-    unfinished = [str(folder) for folder, record in records.items() if record is None]
-    if unfinished:
-        raise DataMissing(
-            f"{', '.join(unfinished)}: not finished, there is no {NAME}; "
-            "run it first, or leave it out"
-        )
-    return {folder: record for folder, record in records.items() if record is not None}
+def _unfinished(*folders: Path) -> DataMissing:
+    names = ", ".join(map(str, folders))
+    return DataMissing(f"{names}: not finished, there is no {NAME}; run it first, or leave it out")
 
 
 @dataclass(frozen=True)
@@ -120,7 +117,8 @@ class Rescoring:
                     watch=watch,
                 )
                 # as it is now: another rescore may have added to it since ours was read
-                (record,) = finished([self.folder]).values()
+                if (record := read_record(self.folder)) is None:
+                    raise _unfinished(self.folder)
                 facts = under(record.provenance, code_of(self.spec))
                 files = score_files(*(p.stem for p in self.missing))
                 replace(record, provenance=facts).reseal(self.folder, files)

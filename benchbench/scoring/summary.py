@@ -15,7 +15,7 @@ from typing import Any
 
 from benchbench.atomic import write_text
 from benchbench.errors import Damaged
-from benchbench.jsonfile import parse, read_content, typed
+from benchbench.jsonfile import parse, read_content, spelled, typed
 from benchbench.scoring.measures import Better
 from benchbench.scoring.protocol import Column
 
@@ -78,8 +78,8 @@ class Summary:
     def plain(self) -> dict[str, Any]:
         """Plain values as JSON has them; numbers that it has not are the text `inf` or `nan`."""
         scores = {name: score.plain() for name, score in self.scores.items()}
-        spelled: dict[str, Any] = _spell({**asdict(self), "scores": scores})
-        return spelled
+        values: dict[str, Any] = spelled({**asdict(self), "scores": scores})
+        return values
 
 
 def write_summary(folder: Path, summary: Summary) -> Path:
@@ -113,13 +113,3 @@ def _nested(values: Any) -> Any:
     column = {name: values[name] for name in names & values.keys()}
     rest = {name: value for name, value in values.items() if name not in names}
     return {**rest, "column": column}
-
-
-def _spell(value: Any) -> Any:
-    if isinstance(value, float) and value - value != 0:
-        return str(value)
-    if isinstance(value, dict):
-        return {key: _spell(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_spell(item) for item in value]
-    return value

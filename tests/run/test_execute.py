@@ -23,7 +23,7 @@ from benchbench.run.execute import execute
 from benchbench.run.job import Job, Settings
 from benchbench.run.load import load_predictions, load_predictor
 from benchbench.run.record import PREDICTIONS, Record, Store, read_record
-from benchbench.run.rescore import Rescoring, finished
+from benchbench.run.rescore import Rescoring, records
 from benchbench.scoring.summary import Summary
 from benchbench.suite.plan import plan
 from benchbench.training.events import Event, Interrupted
@@ -65,7 +65,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def rescore(folder: Path, name: str, **how: Any) -> Summary:
-    (record,) = finished([folder]).values()
+    (record,) = records([folder])[0].values()
     (summary,) = Rescoring.of(folder, record, [protocols.get(name)]).score(**how)
     return summary
 
