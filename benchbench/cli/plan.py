@@ -115,12 +115,14 @@ def show_plan(selection: Selection, how: How, *, verbose: bool) -> None:
 
 
 def _state(inspection: Inspection) -> str:
+    from benchbench.run.provenance import checkpoints
+
     job, state, _ = inspection
     if state != "to do":
         return state if isinstance(state, str) else "damaged"
     if job.run.missing:
         return "no data"
-    return "to resume" if (job.folder / "checkpoint.pt").exists() else "to run"
+    return "to resume" if checkpoints(job.folder) else "to run"
 
 
 def _measure(plan: Plan) -> None:

@@ -149,10 +149,11 @@ def logs(
     """Print the end of a run's log, and of its SLURM job's if there is one."""
     from benchbench.executor.standing import tail
     from benchbench.executor.submission import newest_submissions
+    from benchbench.run.attempt import LOG
 
     folder = results_store(results).find(run)
     submission = newest_submissions(results, None).get(folder.name.rpartition("-")[2])
-    for path in (folder / "log.txt", *(submission.logs(results) if submission else ())):
+    for path in (folder / LOG, *(submission.logs(results) if submission else ())):
         if path.exists() and not path.is_file():
             say(f"{path}: not a file; move it away, the run's next log takes its place")
         elif path.exists():

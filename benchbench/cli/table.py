@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +23,14 @@ app = typer.Typer()
 
 LINES = ("csv", "json")
 """Formats of one table only, a line for each number."""
+Style = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        help=f"One of {', '.join(FORMATS.ours)}.",
+        autocompletion=completing(FORMATS.ours.__iter__),
+    ),
+]
 
 
 @app.command("table")
@@ -56,11 +65,9 @@ def print_table(
     facts = facts_of(selection.plan, selection.store) if references else []
     only = references and style in LINES
     tables = [] if only else boards(selection.plan, selection.store)
-    try:
+    with _format_named():
         text = "" if only else render(tables, style, title=title)
         text += _beside(facts, style, title) if references else ""
-    except UnknownName as error:
-        raise UnknownName(f"--format: {error}") from None
     print(text, end="", flush=True)
 
 
@@ -86,20 +93,14 @@ def print_comparison(
     ] = None,
     results: Results = Path("results"),
     metric: Annotated[
-        str | None, typer.Option("--metric", "-m", help="Metric; the MSE if not given.")
+        str | None,
+        typer.Option("--metric", "-m", help="Metric; the one that ranks the suite if not given."),
     ] = None,
     protocol: Annotated[
         str | None,
         typer.Option("--protocol", "-p", help="Protocol of the suite; its first if not given."),
     ] = None,
-    style: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            help="terminal, csv, json, latex, html or markdown.",
-            autocompletion=completing(FORMATS.ours.__iter__),
-        ),
-    ] = "terminal",
+    style: Style = "terminal",
 ) -> None:
     """Tell which models differ by more than seeds and test sequences explain.
 
@@ -115,14 +116,21 @@ def print_comparison(
     whole = contests(selection.plan, selection.store, protocol=protocol, metric=metric)
     comparable = _comparable(whole, labels)
     outcomes = [outcome(contest, selection.store, labels) for contest in comparable]
+    with _format_named():
+        text = _compared(outcomes, selection.plan, style)
+    print(text, end="", flush=True)
+
+
+@contextlib.contextmanager
+def _format_named() -> Iterator[None]:
+    """Says of a format that there is none which option named it."""
     try:
-        text = _told(outcomes, selection.plan, style)
+        yield
     except UnknownName as error:
         raise UnknownName(f"--format: {error}") from None
-    typer.echo(text, nl=False)
 
 
-def _told(outcomes: list[Outcome], plan: Plan, style: str) -> str:
+def _compared(outcomes: list[Outcome], plan: Plan, style: str) -> str:
     """The comparisons of a suite, in one format."""
     from benchbench.report.contests import sheets, tidy
     from benchbench.report.sheet import render, write_lines
@@ -149,8 +157,8 @@ def _sorted(words: list[str]) -> tuple[list[str], list[str]]:
 
     labels = [word for word in words if not changes(word)]
     if len(labels) not in (0, 2) or len(set(labels)) < len(labels):
-        told = ", ".join(map(repr, labels))
-        raise SchemaError(f"{told}: name two models to compare, or none to compare all")
+        names = ", ".join(map(repr, labels))
+        raise SchemaError(f"{names}: name two models to compare, or none to compare all")
     return labels, [word for word in words if changes(word)]
 
 
@@ -192,9 +200,7 @@ def list_references(
             metavar="TABLE", help="Only this table.", autocompletion=completing(_tables)
         ),
     ] = None,
-    style: Annotated[
-        str, typer.Option("--format", help="terminal, markdown, html, latex, csv or json.")
-    ] = "terminal",
+    style: Style = "terminal",
 ) -> None:
     """List published numbers with their sources, and what is known to make them comparable."""
     from benchbench.references.read import names, table
@@ -202,11 +208,9 @@ def list_references(
     from benchbench.report.sheet import render, write_lines
 
     tables = [table(one) for one in ([name] if name else names())]
-    try:
-        if style in ("csv", "json"):
+    with _format_named():
+        if style in LINES:
             text = write_lines(catalogue.tidy(tables), style, title="published numbers")
         else:
             text = render([catalogue.sheet(one) for one in tables], style)
-    except UnknownName as error:
-        raise UnknownName(f"--format: {error}") from None
-    print(text, end="")
+    print(text, end="", flush=True)

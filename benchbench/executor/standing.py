@@ -14,9 +14,9 @@ from benchbench.executor import squeue
 from benchbench.executor.squeue import Queued
 from benchbench.executor.state import LastReport, last_report
 from benchbench.executor.submission import Submitted, newest_submissions
-from benchbench.executor.work import CANCELLED, is_cancelled
+from benchbench.executor.work import is_cancelled
 from benchbench.run import process
-from benchbench.run.attempt import Attempt, file_clock, latest
+from benchbench.run.attempt import CANCELLED, Attempt, file_clock, latest
 from benchbench.run.job import Job
 from benchbench.run.record import faults, read_record
 

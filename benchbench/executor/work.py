@@ -19,7 +19,7 @@ from benchbench.errors import REFUSALS, BenchError, Refusal, RunFailed, located
 from benchbench.executor import Outcome
 from benchbench.executor.state import StateFile
 from benchbench.registry import DATASETS, MODELS
-from benchbench.run.attempt import attempts
+from benchbench.run.attempt import CANCELLED, attempts
 from benchbench.run.claim import Claim, Held
 from benchbench.run.job import Job
 from benchbench.run.provenance import about
@@ -29,8 +29,6 @@ from benchbench.training.events import Event, Interrupted, Note, Watch
 
 log = logging.getLogger("benchbench")
 
-CANCELLED = "cancelled"
-"""File that marks a run which a person took from the queue; the next attempt removes it."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 

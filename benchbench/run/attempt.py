@@ -20,7 +20,10 @@ from benchbench.run import process
 
 FOLDER = "attempts"
 NUMBERED = re.compile(r"[0-9]{3,9}\.json")
-OTHERS = ("log.txt", "cancelled")
+LOG = "log.txt"
+CANCELLED = "cancelled"
+"""File that marks a run which a person took from the queue; the next attempt removes it."""
+OTHERS = (LOG, CANCELLED)
 """Files in a run's folder that others than its holder touch."""
 MEND = "delete it if no process is at work on the run"
 STALE_SECONDS = 120.0

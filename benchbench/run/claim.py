@@ -30,6 +30,7 @@ from benchbench.run.attempt import (
     read_attempt,
 )
 from benchbench.run.process import identity
+from benchbench.run.record import SCORES
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +120,7 @@ class Claim:
 
 def clear(folder: Path) -> None:
     """Deletes what a holder of a run that was killed left half-written; for the next holder."""
-    for place in (folder, folder / "scores"):
+    for place in (folder, folder / SCORES):
         sweep(place)
 
 

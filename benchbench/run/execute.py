@@ -18,7 +18,7 @@ from benchbench.run.claim import clear
 from benchbench.run.job import Job
 from benchbench.run.load import load_predictions
 from benchbench.run.provenance import TRAIL, enter, provenance, under
-from benchbench.run.record import PREDICTIONS, SCORES, WEIGHTS, Finished, Record, score_files
+from benchbench.run.record import PREDICTIONS, SCORES, SPEC, WEIGHTS, Finished, Record, score_files
 from benchbench.run.subject import Subject, build
 from benchbench.scoring.evaluate import evaluate
 from benchbench.scoring.stream import Stream, keep
@@ -54,7 +54,7 @@ def execute(job: Job, device: torch.device, watch: Watch, stop: Stop = lambda: F
         folder.mkdir(parents=True, exist_ok=True)
         now = job.code or code_of(spec)
         enter(folder, now, any_code=job.any_code)
-        write_text(folder / "spec.yaml", yaml.safe_dump(spec.to_dict(), sort_keys=False))
+        write_text(folder / SPEC, yaml.safe_dump(spec.to_dict(), sort_keys=False))
         seed(spec)
         subject = build(spec, open_data(spec, job.store.root), device)
         tested = train(job, subject, watch, stop) if spec.train else load_weights(job, subject)
@@ -66,7 +66,7 @@ def execute(job: Job, device: torch.device, watch: Watch, stop: Stop = lambda: F
         check_data(spec, subject.dataset, job.store.root)  # nothing changed meanwhile
         record = describe(job, subject, tested, now, time.monotonic() - began)
         training = [history.NAME] if spec.train else []
-        record.reseal(folder, ["spec.yaml", TRAIL, *training, WEIGHTS, *files])
+        record.reseal(folder, [SPEC, TRAIL, *training, WEIGHTS, *files])
     checkpoint.remove(folder)  # only now: without a record the next attempt goes on from it
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from benchbench.errors import Damaged
-from benchbench.run.attempt import file_clock, latest
+from benchbench.run.attempt import LOG, file_clock, latest
 from benchbench.run.claim import Held, alone
-from benchbench.run.provenance import codes, differences, trail
+from benchbench.run.provenance import checkpoints, codes, differences, trail
 from benchbench.run.record import Store
 from benchbench.suite.code import Code, codes_of
 from benchbench.suite.plan import Plan, Run
@@ -67,7 +67,7 @@ class Job:
 
     @property
     def log(self) -> Path:
-        return self.folder / "log.txt"
+        return self.folder / LOG
 
     def inspect(self) -> Inspection:
         """What the run's folder says, each of its files read once."""
@@ -103,7 +103,7 @@ class Job:
 
     def drop_checkpoints(self) -> None:
         """Deletes what a kill between the record and their end left of a run that is done."""
-        for path in self.folder.glob("checkpoint*.pt"):
+        for path in checkpoints(self.folder):
             with contextlib.suppress(OSError):
                 path.unlink()
 

@@ -109,13 +109,18 @@ def trail(folder: Path) -> tuple[Code | None, ...]:
 
     Empty where it has no checkpoint to go on from; None stands for code that cannot be told.
     """
-    if not any(path.is_file() for path in folder.glob("checkpoint*.pt")):
+    if not checkpoints(folder):
         return ()
     try:
         values = read(folder / TRAIL, list[Any], "nothing to do")
     except Damaged:
         return (None,)
     return tuple(map(Code.from_dict, values)) if values else (None,)
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints in a run's folder."""
+    return [path for path in folder.glob("checkpoint*.pt") if path.is_file()]
 
 
 def codes(facts: Mapping[str, Any]) -> tuple[Code | None, ...]:

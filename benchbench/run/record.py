@@ -37,6 +37,7 @@ from benchbench.scoring.summary import Summary, read_summary
 from benchbench.suite.spec import RunSpec
 
 NAME = "record.json"
+SPEC = "spec.yaml"
 VERSION: Final = 2
 """Version of the record's layout."""
 SCORES = "scores"
@@ -139,7 +140,7 @@ class Store:
         Raises:
             UnknownName: no run, or several, have such a key.
         """
-        if (Path(run) / "spec.yaml").is_file():
+        if (Path(run) / SPEC).is_file():
             return Path(run)
         folders = sorted(self.root.glob("runs/*/*/seed*-*"))
         keys = {folder: folder.name.rpartition("-")[2] for folder in folders}

@@ -16,7 +16,7 @@ from benchbench.errors import SchemaError
 from benchbench.executor.slurm import Slurm, arrays
 from benchbench.executor.squeue import Queued, Unreachable, endings, preempted, queue, split
 from benchbench.executor.submission import Refused, newest_submissions, submissions
-from benchbench.executor.work import CANCELLED
+from benchbench.run.attempt import CANCELLED
 from benchbench.run.claim import Claim
 from benchbench.run.job import jobs
 from benchbench.run.record import Store

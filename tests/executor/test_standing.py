@@ -14,8 +14,8 @@ from benchbench.executor.squeue import Queued
 from benchbench.executor.standing import tail
 from benchbench.executor.state import LastReport
 from benchbench.executor.submission import Submission, newest_submissions
-from benchbench.executor.work import CANCELLED, work
-from benchbench.run.attempt import FOLDER, STALE_SECONDS
+from benchbench.executor.work import work
+from benchbench.run.attempt import CANCELLED, FOLDER, STALE_SECONDS
 from benchbench.run.process import identity
 from benchbench.training import events as run_events
 from benchbench.training.events import Note, Training

@@ -13,9 +13,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from benchbench.executor.work import CANCELLED, work
+from benchbench.executor.work import work
 from benchbench.run import claim, execute, record
-from benchbench.run.attempt import attempt_file, attempts
+from benchbench.run.attempt import CANCELLED, attempt_file, attempts
 from benchbench.run.claim import Claim
 from benchbench.run.job import Job, Settings
 from benchbench.run.provenance import TRAIL
