@@ -53,6 +53,12 @@ class Damaged(SchemaError):
     def __init__(self, path: Path, what: str, mend: str) -> None:
         super().__init__(f"{path}: {what}; {mend}")
 
+    @classmethod
+    def unreadable(cls, path: Path, error: OSError) -> Damaged:
+        """A file that may be whole, and is not given; nothing of it is to be deleted."""
+        mend = "get the right to it" if error.errno in RIGHTS else "look whether its disk is well"
+        return cls(path, f"cannot be read ({error.strerror})", mend)
+
 
 class UnknownName(BenchError, KeyError):
     """No such model, dataset, protocol or key; the message names the nearest one."""
@@ -69,9 +75,10 @@ class DataMissing(BenchError, FileNotFoundError):
     """A file is absent, truncated or not the one expected; the message says what to put where."""
 
 
+RIGHTS = (errno.EACCES, errno.EPERM, errno.EROFS)
 HELP = {
     "free some, then run again": (errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
-    "get the right to it, or name another folder": (errno.EACCES, errno.EPERM, errno.EROFS),
+    "get the right to it, or name another folder": RIGHTS,
     "move what is there away, or name another folder": (
         *(errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY, errno.ELOOP),
     ),

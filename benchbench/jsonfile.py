@@ -86,7 +86,7 @@ def open_file(path: Path, mend: str) -> Iterator[BinaryIO | None]:
         yield None
         return
     except OSError as error:
-        raise Damaged(path, f"cannot be read ({error.strerror})", mend) from None
+        raise Damaged.unreadable(path, error) from None
     with file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise Damaged(path, "not a file", mend)

@@ -117,8 +117,11 @@ def attempts(folder: Path) -> list[Attempt]:
 
 
 def latest(folder: Path) -> Attempt | None:
-    """The newest attempt in a run's folder."""
-    taken = numbers(folder)
+    """The newest attempt in a run's folder; one that is over where none can be seen."""
+    try:
+        taken = numbers(folder)
+    except OSError as error:
+        return Attempt(0, {}, 0.0, str(Damaged.unreadable(folder / FOLDER, error)))
     return read_attempt(folder, taken[-1]) if taken else None
 
 

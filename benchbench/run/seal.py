@@ -20,16 +20,16 @@ class Seal:
         """How the file at a path differs, empty if it does not.
 
         Its size is compared first, and its content too if `whole`.
+
+        Raises:
+            OSError: the file system does not give it.
         """
-        try:
-            if not path.is_file():
-                return "not there" if not path.exists() else "not a file"
-            if (size := path.stat().st_size) != self.bytes:
-                return f"{size:,} bytes, {self.bytes:,} when it was written"
-            if whole and (now := file_digest(path)) != self.sha256:
-                return f"its sha256 is {now[:12]}…, {self.sha256[:12]}… when it was written"
-        except OSError as error:
-            return f"cannot be read ({error.strerror})"
+        if not path.is_file():
+            return "not there" if not path.exists() else "not a file"
+        if (size := path.stat().st_size) != self.bytes:
+            return f"{size:,} bytes, {self.bytes:,} when it was written"
+        if whole and (now := file_digest(path)) != self.sha256:
+            return f"its sha256 is {now[:12]}…, {self.sha256[:12]}… when it was written"
         return ""
 
 

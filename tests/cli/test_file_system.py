@@ -118,6 +118,41 @@ def test_a_colleagues_folder_can_be_read(
         assert "persistence" in done(command, "seeds=[0, 1]", "models=[persistence, convlstm]")
 
 
+@pytest.mark.parametrize("place", ["record.json", "scores", "", "../../.."])
+@pytest.mark.parametrize("command", READING)
+def test_a_run_that_may_not_be_read_is_told_and_never_to_be_deleted(
+    done: Callable[..., str], tmp_path: Path, command: str, place: str
+) -> None:
+    (folder,) = (tmp_path / "results" / "runs").glob("*/*/*")
+    path = folder / place
+    mode = path.stat().st_mode
+    path.chmod(0)
+    try:
+        with bound():
+            told = done(command).replace("\n", "")
+    finally:
+        path.chmod(mode)
+    assert ": cannot be read (Permission denied); get the right to it" in told
+    assert "delete" not in told
+    assert "score it again" not in told
+
+
+def test_attempts_that_may_not_be_read_end_no_command(
+    done: Callable[..., str], tmp_path: Path
+) -> None:
+    (folder,) = (tmp_path / "results" / "runs").glob("*/*/*")
+    (folder / "attempts").chmod(0)
+    with bound():
+        assert "1 done" in done("status")
+        assert "0 to retry" in done("retry")
+        assert "0 cancelled" in done("cancel")
+    (folder / "record.json").unlink()
+    with bound():
+        told = done("status").replace("\n", "")
+    (folder / "attempts").chmod(0o755)
+    assert f"{folder / 'attempts'}: cannot be read (Permission denied)" in told
+
+
 def test_a_running_run_of_a_colleague_is_seen(
     done: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
