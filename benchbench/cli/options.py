@@ -49,7 +49,9 @@ def _suites(incomplete: str) -> list[str]:
 
 def _keys(incomplete: str) -> list[str]:
     """Keys of the runs in the folder `results`."""
-    keys = (folder.name.rpartition("-")[2] for folder in Path("results/runs").glob("*/*/*-*"))
+    from benchbench.run.record import Store
+
+    keys = (folder.name.rpartition("-")[2] for folder in Store(Path("results")).folders())
     return completing(lambda: sorted(keys))(incomplete)
 
 

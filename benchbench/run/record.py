@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -45,6 +46,8 @@ SCORES = "scores"
 WEIGHTS = "weights.safetensors"
 PREDICTIONS = "predictions.npy"
 """Where the suite stores them: (N, horizon, C, H, W), float32, unclipped."""
+FOLDER = re.compile("seed[0-9]+-[0-9a-f]{12}")
+"""Names of the folders of runs."""
 LARGE = (WEIGHTS, PREDICTIONS)
 """Files that a folder of results may be passed on without: no table needs them."""
 AGAIN = "delete the run's folder and run its suite again"
@@ -134,6 +137,11 @@ class Store:
         """Where a run lies, there or not."""
         return self.root / spec.folder
 
+    def folders(self) -> list[Path]:
+        """The folders of all runs, and none that is a copy under another name."""
+        paths = self.root.glob("runs/*/*/seed*-*")
+        return sorted(path for path in paths if FOLDER.fullmatch(path.name))
+
     def find(self, run: str) -> Path:
         """The folder of a run named by that folder, its key or the beginning of its key.
 
@@ -142,8 +150,7 @@ class Store:
         """
         if (Path(run) / SPEC).is_file():
             return Path(run)
-        folders = sorted(self.root.glob("runs/*/*/seed*-*"))
-        keys = {folder: folder.name.rpartition("-")[2] for folder in folders}
+        keys = {folder: folder.name.rpartition("-")[2] for folder in self.folders()}
         matches = [folder for folder, key in keys.items() if run and key.startswith(run)]
         if len(matches) == 1:
             return matches[0]
@@ -221,7 +228,10 @@ def read_record(folder: Path) -> Record | None:
         raise Damaged(path, "its digest is not that of what it says", AGAIN)
     record = typed(values, Record, path, AGAIN)
     if not folder.absolute().name.endswith(f"-{record.key}"):
-        raise Damaged(path, f"the record of run {record.key}, in another's folder", AGAIN)
+        rename = (
+            f"if it is only another name of that run's, let it end in -{record.key} again; else "
+        )
+        raise Damaged(path, f"the record of run {record.key}, in another's folder", rename + AGAIN)
     return record
 
 
@@ -235,12 +245,16 @@ def faults(folder: Path, record: Record, *, whole: bool = False) -> Iterator[Dam
         record: its record.
         whole: read all files to the end, and not the summaries only; miss the large ones too.
     """
-    for name, sealed in record.files.items():
+    for name in record.files:
         path = folder / name
-        if name in LARGE and not path.exists() and (not whole or name == PREDICTIONS):
-            continue
-        if fault := sealed.fault(path, whole=whole or path.suffix == ".json"):
-            yield Damaged(path, fault, record.mend(name))
+        try:
+            if name in LARGE and not path.exists() and (not whole or name == PREDICTIONS):
+                continue
+            _compare(folder, record, name, whole=whole or path.suffix == ".json")
+        except Damaged as error:
+            yield error
+        except OSError as error:
+            yield Damaged.unreadable(path, error)
 
 
 def check_file(folder: Path, record: Record, name: str) -> None:
@@ -249,7 +263,14 @@ def check_file(folder: Path, record: Record, name: str) -> None:
     Raises:
         Damaged: it is not what was written.
     """
-    if fault := record.files[name].fault(folder / name, whole=True):
+    try:
+        _compare(folder, record, name, whole=True)
+    except OSError as error:
+        raise Damaged.unreadable(folder / name, error) from None
+
+
+def _compare(folder: Path, record: Record, name: str, *, whole: bool) -> None:
+    if fault := record.files[name].fault(folder / name, whole=whole):
         raise Damaged(folder / name, fault, record.mend(name))
 
 

@@ -77,7 +77,7 @@ class Rescoring:
         for protocol in missing:
             protocol.check(dataset.clip)
         if missing:
-            check_data(spec, dataset, folder.absolute().parents[3])
+            check_data(spec, dataset, folder.absolute() / "../../../..")
         return cls(folder, record, spec, dataset, protocols, missing)
 
     def score(

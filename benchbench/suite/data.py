@@ -32,17 +32,17 @@ def note(content: Content, results: Path) -> None:
 def open_data(spec: RunSpec, results: Path) -> Dataset:
     """The dataset of a planned spec, whose files are those that it was planned with."""
     dataset = registry.DATASETS.get(spec.dataset).build(**spec.dataset_options)
-    check_data(spec, dataset, results)
+    note(check_data(spec, dataset, results), results)
     return dataset
 
 
-def check_data(spec: RunSpec, dataset: Dataset, results: Path) -> None:
-    """Asks that a dataset's files be those that a run was planned with.
+def check_data(spec: RunSpec, dataset: Dataset, results: Path) -> Content:
+    """The content of a dataset, which is that a run was planned with.
 
     Args:
         spec: the run's.
         dataset: its dataset.
-        results: the results folder, in which the digest of each file was kept.
+        results: the results folder, in which the digest of each file may have been kept.
 
     Raises:
         DataMissing: a file is absent or another; the message says which, and what to do.
@@ -53,8 +53,7 @@ def check_data(spec: RunSpec, dataset: Dataset, results: Path) -> None:
     except DataMissing as error:
         raise DataMissing(f"{error}{_moved(spec)}") from None
     if now.digest == spec.data:
-        note(now, results)
-        return
+        return now
     before = _noted(spec.data, results)
     texts = ["they have changed"] if before is None else _differences(before, now.files, spec)
     raise DataMissing(

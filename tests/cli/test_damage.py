@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -100,6 +102,19 @@ def test_rescore_names_damaged_runs_and_scores_the_others(suite: Path, tmp_path:
     weights.write_bytes(weights.read_bytes()[:-1])
     answer = invoke("rescore", good, "-p", "mim", status=1)
     assert f"not scored: {weights}: " in answer.stderr
+
+
+def test_a_run_that_was_passed_on_alone_is_rescored_and_nothing_lies_beside_it(
+    suite: Path, tmp_path: Path
+) -> None:
+    (run,) = (tmp_path / "results").glob("runs/*/convlstm/*")
+    with tempfile.TemporaryDirectory() as place:
+        for parent in (Path(place), tmp_path / "a" / "b" / "c" / "d"):
+            folder = shutil.copytree(run, parent / run.name)
+            assert "mim" in bench("rescore", folder, "-p", "mim", "--results", tmp_path / "none")
+            assert list(parent.iterdir()) == [folder]
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["b"]
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_run_that_another_holds_is_not_rescored(suite: Path, tmp_path: Path) -> None:

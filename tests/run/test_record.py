@@ -131,7 +131,17 @@ def test_a_folder_copied_over_anothers_is_told(job: Job) -> None:
     shutil.rmtree(job.folder)
     shutil.copytree(theirs, job.folder)
     key = theirs.name.rpartition("-")[2]
-    assert f"the record of run {key}, in another's folder" in damage(job)
+    told = damage(job)
+    assert f"the record of run {key}, in another's folder" in told
+    assert f"let it end in -{key} again; else delete the run's folder" in told
+
+
+@pytest.mark.parametrize("ending", [".bak", " (copy)", "_old", "-2"])
+def test_a_copy_beside_a_run_under_another_name_changes_nothing(job: Job, ending: str) -> None:
+    before = job.store.find(job.key[:6]), job.store.alike([job.run.spec])
+    shutil.copytree(job.folder, job.folder.with_name(f"{job.folder.name}{ending}"))
+    assert (job.store.find(job.key[:6]), job.store.alike([job.run.spec])) == before
+    assert job.state == "done"
 
 
 @pytest.mark.parametrize("name", FILES)
