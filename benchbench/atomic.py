@@ -82,7 +82,7 @@ def create_text(path: Path, text: str) -> bool:
 
 
 def _create_exclusively(path: Path, text: str) -> bool:
-    """The same on a file system without hard links; a reader may see it empty for a moment."""
+    """Creates a file where there are no hard links; a reader may see it empty for a moment."""
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)

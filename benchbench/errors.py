@@ -92,7 +92,7 @@ class Refusal(BenchError, OSError):
 
     @classmethod
     def of(cls, error: OSError) -> Refusal:
-        """The same in a sentence that a person can act on."""
+        """What an error of the file system says, in a sentence that a person can act on."""
         path = error.filename if isinstance(error.filename, str | bytes | Path) else ""
         where = f"{os.fsdecode(path)}: " if path else ""
         advice = "".join(f"; {text}" for text, numbers in HELP.items() if error.errno in numbers)

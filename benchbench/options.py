@@ -155,7 +155,7 @@ def complaint(items: Sequence[Any]) -> str:
 
 
 def plain(value: Any) -> Any:
-    """The same value as YAML and JSON would give it back: lists for tuples, all the way down."""
+    """A value as YAML and JSON would give it back: lists for tuples, all the way down."""
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     if isinstance(value, dict):

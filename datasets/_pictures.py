@@ -21,7 +21,7 @@ from ._whole import require_whole
 log = logging.getLogger(__name__)
 
 PIXELS = 1 << 26
-"""Of one frame, 8192 x 8192; a larger one is none of a clip."""
+"""Most pixels of a frame, 8192 x 8192; a larger one is none of a clip."""
 VIDEOS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,h264,mpeg,mpegts"
 """What may be in a video's file: no playlist, which would open other files and addresses."""
 

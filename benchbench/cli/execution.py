@@ -55,7 +55,7 @@ def carry_out(selection: Selection, todo: Sequence[Job], how: How) -> None:
 
 
 def with_downloads(selection: Selection) -> Selection:
-    """The same runs, planned with the data that had to be downloaded to be known."""
+    """The selection, planned anew once data that cannot be known before are downloaded."""
     rows = [row for row in selection.plan.sources if row.files.downloads and not row.files.content]
     if not rows or any(row.files.missing for row in rows):
         return selection

@@ -49,7 +49,7 @@ class Unpacked(io.RawIOBase):
         self._rest = memoryview(b"")
 
     def readable(self) -> bool:
-        """It is."""
+        """True: there is nothing else to do with it."""
         return True
 
     def readinto(self, buffer: Any) -> int:

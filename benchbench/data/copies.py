@@ -42,7 +42,7 @@ def make_copy(copy: Path, write: Callable[[Path], None]) -> None:
 
 
 def require_copy(copy: Path) -> Path:
-    """The same path, if a whole copy lies there.
+    """The path of a copy, if a whole one lies there.
 
     Raises:
         DataMissing: there is none, or it was damaged.

@@ -50,12 +50,11 @@ class Digest(NamedTuple):
 
 
 _digests: dict[str, Digest] = {}
-"""Of the files that this process has read or read of, by absolute path; see `_settled`."""
+"""Digests that this process has computed or read, by the file's absolute path; see `_settled`."""
 _roots: set[str] = set()
 """Folders and files whose cache this process has read."""
-
-
 _anew: list[bool] = []
+"""One for each `read_anew` that this process is in."""
 
 
 def stamp(path: Path | str) -> Stamp:

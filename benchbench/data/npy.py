@@ -52,7 +52,7 @@ class Header:
 
     @property
     def bytes(self) -> int:
-        """Of the whole file."""
+        """Size of the whole file."""
         return self.start + math.prod(self.shape) * self.dtype.itemsize
 
     def require(self, where: Path | str, size: int) -> None:

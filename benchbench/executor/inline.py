@@ -52,8 +52,8 @@ class Inline:
                 if job is None:
                     time.sleep(0.1)
                     continue
-                told = partial(watch, job.run)
-                outcome = work(job, device=device, gpus=self.gpus, watch=told, stop=stop)
+                tell = partial(watch, job.run)
+                outcome = work(job, device=device, gpus=self.gpus, watch=tell, stop=stop)
                 if outcome.status == "held":
                     turns.set_aside(job, outcome.message)
                 else:

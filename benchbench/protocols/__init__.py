@@ -59,7 +59,7 @@ def get(name: str) -> Protocol:
 
 
 def without_range(protocol: Protocol) -> Protocol:
-    """The same with only those metrics that make sense for data of unknown range.
+    """A protocol with only those metrics that make sense for data of unknown range.
 
     Raises:
         Unfit: there are none; the message names the protocols that have some.

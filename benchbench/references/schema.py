@@ -57,7 +57,7 @@ class Number(Part):
 
     printed: Printed
     by_frame: tuple[Printed, ...] = ()
-    """The same for each predicted frame."""
+    """The number of each predicted frame."""
     protocol: Evaluation | None = None
     """Where it is another than the row's."""
     obstacle: Obstacle | None = None
@@ -90,7 +90,7 @@ class Row(Part):
     """A row of a published table."""
 
     label: str
-    """As printed."""
+    """The name of the row as printed."""
     backbone: str = ""
     """Model in whose block of the table it stands, where the label alone does not tell."""
     setting: str = ""

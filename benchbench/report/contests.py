@@ -46,7 +46,7 @@ class Outcome:
     seeds: np.ndarray[Any, np.dtype[np.int64]]
     """For each pair; see `seeds_to_separate`."""
     ranks: tuple[str, ...] = ()
-    """Of each model, if all pairs were compared."""
+    """The rank of each model, if all pairs were compared."""
 
     @property
     def digits(self) -> int:

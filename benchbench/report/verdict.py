@@ -44,9 +44,9 @@ class Verdict:
 
     word: Word
     reasons: tuple[Reason, ...] = ()
-    """Of not comparable: all of them."""
+    """Why the two are not comparable: all reasons there are."""
     caveats: tuple[str, ...] = ()
-    """Of the others: what a reader has to know."""
+    """What a reader has to know of two that are."""
 
     @property
     def by_kind(self) -> dict[str, str]:

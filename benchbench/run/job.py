@@ -127,7 +127,7 @@ class Job:
             self.folder.rename(place / str(len(list(place.iterdir())) + 1))
 
     def resolved(self) -> Job:
-        """The same with a path that means the same to processes with another working directory."""
+        """The job with a path that means the same in any working directory."""
         return replace(self, store=Store(self.store.root.resolve()))
 
 

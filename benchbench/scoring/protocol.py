@@ -203,7 +203,7 @@ class Protocol:
             metric.statistic.row.check(dict(metric.statistic.options), clip)
 
     def without_range(self) -> Protocol:
-        """The same with only those metrics that make sense for data of unknown range.
+        """The protocol with only those metrics that make sense for data of unknown range.
 
         Raises:
             Unfit: there are none.

@@ -109,7 +109,7 @@ def stored(path: Path, split: Split, clip: Clip, *, batch: int = 16) -> Stream:
 
 
 def keep(stream: Stream, path: Path) -> Stream:
-    """The same stream, whose predictions are in a file once it has been gone through.
+    """A stream whose predictions are in a file as well, once it has been gone through.
 
     The file is (N, T, C, H, W), float32, unclipped; it is not there before it is whole.
     """

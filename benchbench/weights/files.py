@@ -112,7 +112,7 @@ class Imported:
     clip: Clip
     source: str
     sha256: str
-    """Of the file that was imported."""
+    """Digest of the file that was imported."""
     state_dict: dict[str, Tensor]
 
     def load_into(self, predictor: Predictor) -> None:
