@@ -50,7 +50,7 @@ class Digest(NamedTuple):
 
 
 _digests: dict[str, Digest] = {}
-"""Digests that this process has computed or read, by the file's absolute path; see `_settled`."""
+"""Digests that this process has computed or read, by the file's absolute path; see `is_settled`."""
 _roots: set[str] = set()
 """Folders and files whose cache this process has read."""
 _anew: list[bool] = []
@@ -108,7 +108,7 @@ def sha256s(paths: Iterable[Path], *, root: Path | None = None) -> dict[Path, st
         entries = dict(zip(changed, pool.map(_read, changed), strict=True))
     for place, entry in entries.items():
         _digests.pop(place, None)
-        if _settled(entry, now):
+        if is_settled(entry.stamp, now):
             _digests[place] = entry
     if root is not None and changed:
         _save(root)
@@ -146,10 +146,10 @@ def _read(place: str) -> Digest:
     return Digest(before, digest)
 
 
-def _settled(entry: Digest, now: int) -> bool:
-    """Whether a later change would show in the times of a file."""
-    newest = max(entry.stamp.mtime_ns, entry.stamp.ctime_ns)
-    coarse = entry.stamp.ctime_ns % 1_000_000_000 == 0
+def is_settled(state: Stamp, now: int) -> bool:
+    """Whether a change of a file from now on, in nanoseconds since the epoch, will show."""
+    newest = max(state.mtime_ns, state.ctime_ns)
+    coarse = state.ctime_ns % 1_000_000_000 == 0
     return now - newest > (COARSE_TICK_NS if coarse else TICK_NS)
 
 

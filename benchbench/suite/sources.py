@@ -14,15 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchbench.data.digests import Stamp, is_settled, stamp
 from benchbench.folder import data_folder
 from benchbench.jsonfile import read_cache, write_cache
 
 SILENT = frozenset({"ctx", "kind", "type_comment"})
 """Fields of syntax trees that decide nothing."""
-SETTLED_NS = 2_000_000_000
-"""Age of a change from which a file with the same stamp is the same file."""
 
-Entries = dict[str, tuple[list[int], str, list[str]]]
+Entries = dict[str, tuple[Stamp, str, list[str]]]
 """Stamp, digest and imports of files by path."""
 
 
@@ -53,15 +52,13 @@ class Sources:
         return self.sources[path]
 
     def _read(self, path: Path) -> Source:
-        status = path.stat()
-        stamp = [status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns]
+        now = stamp(path)
         entry = self.entries.get(str(path))
-        if entry is not None and entry[0] == stamp:
+        if entry is not None and entry[0] == now:
             return Source(entry[1], tuple(entry[2]))
         source = parse(path.read_bytes())
-        # a later change within one tick of the clock would leave the stamp as it is
-        if time.time_ns() - status.st_ctime_ns > SETTLED_NS:
-            self.entries[str(path)] = (stamp, source.digest, list(source.imports))
+        if is_settled(now, time.time_ns()):
+            self.entries[str(path)] = (now, source.digest, list(source.imports))
             self.changed = True
         return source
 

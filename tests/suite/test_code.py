@@ -6,7 +6,6 @@ import contextlib
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -40,7 +39,7 @@ def checkout(copy: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(benchbench, "__file__", str(copy / "benchbench" / "__init__.py"))
     monkeypatch.setattr(benchbench, "__path__", [str(copy / "benchbench"), str(copy)])
     monkeypatch.setenv("BENCH_DATA", str(copy / "cache"))
-    monkeypatch.setattr(sources, "SETTLED_NS", 0)
+    monkeypatch.setattr(sources, "is_settled", lambda *_: True)
     return copy
 
 
@@ -193,7 +192,7 @@ def test_sources_are_parsed_once_and_again_when_they_change(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BENCH_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr(sources, "SETTLED_NS", -time.time_ns())
+    monkeypatch.setattr(sources, "is_settled", lambda *_: True)
     path = tmp_path / "a.py"
     path.write_text("x = 1\n")
     first = Sources()
@@ -221,7 +220,7 @@ def test_a_digit_changed_in_the_cache_of_sources_makes_no_other_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BENCH_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr(sources, "SETTLED_NS", -time.time_ns())
+    monkeypatch.setattr(sources, "is_settled", lambda *_: True)
     path = tmp_path / "a.py"
     path.write_text("x = 1\n")
     first = Sources()
