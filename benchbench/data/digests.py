@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchbench.atomic import write_text
+from benchbench.data.opening import require_file
 from benchbench.digest import file_digest
 from benchbench.errors import DataMissing
 from benchbench.folder import data_folder
@@ -135,8 +136,7 @@ def _unreadable(place: str, error: OSError) -> DataMissing:
 def _read(place: str) -> Digest:
     """The digest of a file that stands still."""
     before = _stamp(place)
-    if not Path(place).is_file():
-        raise DataMissing(f"{place}: expected a file, not a folder, device or pipe")
+    require_file(Path(place))
     try:
         digest = file_digest(Path(place))
     except OSError as error:

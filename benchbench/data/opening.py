@@ -60,7 +60,7 @@ def require_file(path: Path) -> int:
         raise DataMissing(f"{path}: cannot be read ({reason(error)})") from None
     if not stat.S_ISREG(status.st_mode):
         kind = KINDS.get(stat.S_IFMT(status.st_mode), "no regular file")
-        raise DataMissing(f"{path}: {kind}, not an array or any other regular file")
+        raise DataMissing(f"{path}: {kind}; expected a regular file")
     return status.st_size
 
 

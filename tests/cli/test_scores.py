@@ -134,7 +134,7 @@ def test_score_names_files_that_are_missing_or_no_arrays(tmp_path: Path) -> None
         bench("score", tmp_path / "none.npy", tmp_path / "none.npy")
     with pytest.raises(DataMissing, match="not an array of numpy"):
         bench("score", tmp_path / "text.npy", tmp_path / "text.npy")
-    with pytest.raises(DataMissing, match="a folder, not an array"):
+    with pytest.raises(DataMissing, match="a folder; expected a regular file"):
         bench("score", tmp_path, tmp_path)
     with pytest.raises(SchemaError, match=r"--out .*text\.npy: is a file; name a folder"):
         bench("score", tmp_path, tmp_path, "--out", tmp_path / "text.npy")

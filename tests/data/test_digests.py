@@ -159,5 +159,5 @@ def test_a_file_that_changes_while_it_is_read_is_told(
 
 def test_what_is_no_file_is_told_and_not_waited_for(data: Path) -> None:
     os.mkfifo(data / "pipe")
-    with pytest.raises(DataMissing, match="pipe: expected a file"):
+    with pytest.raises(DataMissing, match="pipe: a pipe; expected a regular file"):
         sums(data)

@@ -373,5 +373,5 @@ def test_a_download_without_a_published_checksum_says_so(
 def test_what_is_no_regular_file_is_told_and_never_opened(data: Path) -> None:
     (data / "set").mkdir(parents=True)
     os.mkfifo(data / "set/a.bin")
-    with pytest.raises(DataMissing, match=r"a\.bin: a pipe, not an array or .*; put it there"):
+    with pytest.raises(DataMissing, match=r"a\.bin: a pipe; expected a regular file; put it there"):
         a_file(data, advice="put it there").prepare()
