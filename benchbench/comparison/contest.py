@@ -89,7 +89,7 @@ def contests(
     ours = plan.suite.protocols
     if protocol is not None and protocol not in ours:
         raise UnknownName(f"the suite has no protocol '{protocol}'{nearest(protocol, ours)}")
-    results = {run.spec.key: read(store, run) for run in plan.runs}
+    results = read_results(plan, store)
     datasets = dict.fromkeys(run.dataset for run in plan.runs)
     return [contest(plan, store, results, one, protocol or ours[0], metric) for one in datasets]
 
@@ -101,12 +101,15 @@ def first_metric(plan: Plan, rules: Protocol) -> str:
     return next(name for name in wishes if name in names)
 
 
-def read(store: Store, run: Run) -> Finished | Damaged | None:
-    """A run as its folder tells it: finished, damaged or neither."""
-    try:
-        return store.read(run.spec)
-    except Damaged as error:
-        return error
+def read_results(plan: Plan, store: Store) -> dict[str, Finished | Damaged | None]:
+    """A suite's runs by key, each as its folder tells it: finished, damaged or neither."""
+    results: dict[str, Finished | Damaged | None] = {}
+    for run in plan.runs:
+        try:
+            results[run.spec.key] = store.read(run.spec)
+        except Damaged as error:
+            results[run.spec.key] = error
+    return results
 
 
 def contest(

@@ -77,8 +77,8 @@ def _look(job: Job, submitted: Submitted | None, now: float) -> Standing:
         return Standing(job, "damaged", str(state))
     if state == "done":
         return Standing(job, "done", _history(job, stale), stale=stale)
-    standing = _standing(job, submitted, now)
     attempt, report = latest(job.folder), last_report(job.folder)
+    standing = _standing(job, submitted, attempt, report, now)
     texts = (standing.detail, attempt.damage if attempt else "", report.damage)
     return replace(standing, detail="; ".join(filter(None, texts)), stale=stale)
 
@@ -97,9 +97,14 @@ def _verified(row: Standing) -> Standing:
     return replace(row, state="damaged", detail=". ".join(map(str, errors)))
 
 
-def _standing(job: Job, submitted: Submitted | None, now: float) -> Standing:
+def _standing(
+    job: Job,
+    submitted: Submitted | None,
+    attempt: Attempt | None,
+    report: LastReport,
+    now: float,
+) -> Standing:
     """The standing of a run that is not done."""
-    report, attempt = last_report(job.folder), latest(job.folder)
     number = submitted.job if submitted else None
     logs = (job.log, *(submitted.logs(job.store.root) if submitted else ()))
 

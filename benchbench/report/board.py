@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from benchbench.comparison.contest import Results, read
+from benchbench.comparison.contest import Results, read_results
 from benchbench.errors import Damaged
 from benchbench.report import origins
 from benchbench.report.origins import stale_parts
@@ -162,7 +162,7 @@ def size(parameters: int | None) -> str:
 
 def boards(plan: Plan, store: Store) -> list[Board]:
     """The suite's tables; the suite decides rows and order, what is not done is a dash."""
-    runs = {run.spec.key: read(store, run) for run in plan.runs}
+    runs = read_results(plan, store)
     now = codes_of(run.spec for run in plan.runs)
     tables = []
     for dataset in dict.fromkeys(run.dataset for run in plan.runs):

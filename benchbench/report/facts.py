@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from benchbench.errors import Damaged
+from benchbench.comparison.contest import read_results
 from benchbench.references.facts import Frames
 from benchbench.report.origins import stale_parts
+from benchbench.run.record import Finished
 from benchbench.scoring.protocol import Column
 from benchbench.scoring.summary import Score, Summary
 from benchbench.suite.code import Code, codes_of
 
 if TYPE_CHECKING:
     from benchbench.clip import Clip
-    from benchbench.run.record import Finished, Store
+    from benchbench.run.record import Store
     from benchbench.suite.plan import Plan, Run
 
 
@@ -66,22 +66,14 @@ def facts_of(plan: Plan, store: Store) -> list[Facts]:
     for run in plan.runs:
         rows.setdefault((run.dataset, run.model), []).append(run)
     clips = {source.label: source.clip for source in plan.datasets}
-    now = codes_of(run.spec for run in plan.runs)
-    return [
-        _facts(runs[0], clips[dataset], finished, now)
-        for (dataset, _), runs in rows.items()
-        if (finished := _finished(store, runs))
-    ]
-
-
-def _finished(store: Store, runs: Sequence[Run]) -> list[Finished]:
-    """The finished runs; damaged ones, which the leaderboard tells, give no number."""
-    finished = []
-    for run in runs:
-        with contextlib.suppress(Damaged):
-            if (result := store.read(run.spec)) is not None:
-                finished.append(result)
-    return finished
+    now, results = codes_of(run.spec for run in plan.runs), read_results(plan, store)
+    facts = []
+    for (dataset, _), runs in rows.items():
+        each = [results[run.spec.key] for run in runs]
+        # the leaderboard tells of damaged ones, which give no number
+        if finished := [result for result in each if isinstance(result, Finished)]:
+            facts.append(_facts(runs[0], clips[dataset], finished, now))
+    return facts
 
 
 def _facts(run: Run, clip: Clip, finished: Sequence[Finished], now: Mapping[str, Code]) -> Facts:
