@@ -2,7 +2,7 @@
 
 A wrong shape may broadcast in a loss and train for days on nonsense. Two clips go through `forward`
 and `losses` as training and scoring will send them, and nothing of it stays: no weight, buffer,
-gradient or random generator is changed.
+attribute, gradient or random generator is changed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,11 @@ from benchbench.training.trainer import Trainer
 
 CLIPS = 2
 DIFFERENCES = frozenset(
-    ("sub", "__sub__", "__rsub__", "rsub", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
+    (
+        *("sub", "sub_", "subtract", "subtract_", "rsub", "__sub__", "__isub__", "__rsub__"),
+        *("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "gaussian_nll_loss", "kl_div"),
+        *("poisson_nll_loss", "pairwise_distance", "cosine_similarity", "dist"),
+    )
 )
 """Functions of torch that compare two tensors and broadcast where their shapes differ."""
 TAKEN = frozenset(("step", "lr", "validation_mse"))
@@ -41,7 +45,8 @@ def check(trainer: Trainer, frames: Tensor) -> None:
         Unfit: naming file and line of the model, what it gave and what would be right.
     """
     predictor, precision = trainer.predictor, trainer.train.precision
-    context, target = trainer.split_clip(frames[:CLIPS].to(trainer.device))
+    clips = frames[:CLIPS].to(trainer.device)
+    context, target = (part.clone() for part in trainer.split_clip(clips))
     with _unchanged(trainer):
         predictor.eval()
         with torch.no_grad(), autocast(trainer.device, precision):
@@ -102,28 +107,49 @@ def _require_gradients(predictor: Predictor, loss: Tensor) -> None:
 
 
 class _Comparisons(TorchFunctionMode):
-    """Refuses the difference of a prediction and true frames whose shapes only broadcast."""
+    """Refuses the difference of a prediction and true frames whose shapes only broadcast.
+
+    True frames are the target and whatever is computed from all of it without parameters, scaled,
+    copied or joined to others. They may be repeated, over samples say; a prediction may not.
+    """
 
     def __init__(self, target: Tensor) -> None:
         super().__init__()
-        self.storage = target.untyped_storage().data_ptr()
+        self.target = target
+        self.truths = {target.untyped_storage().data_ptr(): target}
 
     def __torch_function__(
         self, function: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        if function.__name__ in DIFFERENCES and all(isinstance(one, Tensor) for one in args[:2]):
-            for prediction, truth in (args[:2], args[1::-1]):
-                self._compare(prediction, truth)
-        return function(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        tensors = [one for one in (*args, *kwargs.values()) if isinstance(one, Tensor)]
+        if function.__name__ in DIFFERENCES and len(tensors) > 1:
+            self._compare(tensors[0], tensors[1])
+            self._compare(tensors[1], tensors[0])
+        result = function(*args, **kwargs)
+        if isinstance(result, Tensor) and self._holds_all(result):
+            joined = [one for item in args if isinstance(item, list | tuple) for one in item]
+            if any(isinstance(one, Tensor) and self._is_true(one) for one in (*tensors, *joined)):
+                self.truths[result.untyped_storage().data_ptr()] = result
+        return result
+
+    def _holds_all(self, tensor: Tensor) -> bool:
+        return tensor.grad_fn is None and tensor.numel() >= self.target.numel()
+
+    def _is_true(self, tensor: Tensor) -> bool:
+        return tensor.untyped_storage().data_ptr() in self.truths
 
     def _compare(self, prediction: Tensor, truth: Tensor) -> None:
-        computed = prediction.grad_fn is not None and prediction.numel() > 1
-        if not computed or truth.untyped_storage().data_ptr() != self.storage:
+        if prediction.grad_fn is None or prediction.numel() == 1 or not self._is_true(truth):
             return
-        if prediction.shape != truth.shape:
+        predicted, shape = prediction.shape, truth.shape
+        sizes = zip(reversed(predicted), reversed(shape), strict=False)
+        fits = len(shape) <= len(predicted) and all(one in (1, other) for other, one in sizes)
+        whole = shape == self.target.shape and len(shape) == len(predicted)
+        if not fits or (whole and shape != predicted):
             raise Unfit(
-                f"losses compares a prediction {tuple(prediction.shape)} with true frames "
-                f"{tuple(truth.shape)}; expected equal shapes"
+                f"losses compares a prediction {tuple(predicted)} with true frames "
+                f"{tuple(shape)}; expected equal shapes, by expand() where this is meant"
             )
 
 
@@ -142,9 +168,10 @@ def _at(method: Callable[..., Any]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _unchanged(trainer: Trainer) -> Iterator[None]:
-    """Brings buffers, gradients, mode and random generators back to what they were."""
+    """Brings attributes, buffers, gradients and random generators back to what they were."""
     predictor, cuda = trainer.predictor, trainer.device.type == "cuda"
-    training, draws = predictor.training, trainer.generator.get_state()
+    draws = trainer.generator.get_state()
+    attributes = [(vars(module), dict(vars(module))) for module in predictor.modules()]
     buffers = [
         (module, name, buffer, buffer.clone())
         for module in predictor.modules()
@@ -155,7 +182,9 @@ def _unchanged(trainer: Trainer) -> Iterator[None]:
             yield
     finally:
         trainer.generator.set_state(draws)
+        for present, past in attributes:
+            present.clear()
+            present.update(past)
         for module, name, buffer, value in buffers:
             setattr(module, name, buffer.copy_(value))
         predictor.zero_grad(set_to_none=True)
-        predictor.train(training)

@@ -72,6 +72,34 @@ DIFFERENCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "l1_loss": nn.functional.l1_loss,
     "MSELoss": nn.MSELoss(),
     "smooth": nn.SmoothL1Loss(),
+    "subtract": lambda prediction, target: torch.subtract(target, prediction).square().mean(),
+    "in place": lambda prediction, target: target.clone().sub_(prediction).square().mean(),
+    "named": lambda prediction, target: torch.sub(input=prediction, other=target).abs().mean(),
+    "likelihood": lambda prediction, target: (
+        -torch.distributions.Laplace(prediction, 1.0).log_prob(target).mean()
+    ),
+    "scaled": lambda prediction, target: (prediction - (2 * target - 1)).square().mean(),
+    "double": lambda prediction, target: (prediction - target.double()).square().mean(),
+    "joined": lambda prediction, target: (
+        (prediction - torch.cat([target, target], 1)[:, :4]).square().mean()
+    ),
+}
+SOUND: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "scaled and shifted": lambda prediction, target: (
+        prediction - (2 * target - 1) + (target - prediction.mean()).mean()
+    ).mean(),
+    "named": lambda prediction, target: torch.sub(input=prediction, other=target).abs().mean(),
+    "frame by frame": lambda prediction, target: (prediction[:, 1] - target[:, 1]).abs().mean(),
+    "of motion": lambda prediction, target: (
+        (prediction.diff(dim=1) - target.diff(dim=1)).square().mean()
+    ),
+    "from the first frame": lambda prediction, target: (prediction - target[:, :1]).abs().mean(),
+    "best of two": lambda prediction, target: (
+        (torch.stack([prediction, 2 * prediction]) - target).square().mean((1, 2, 3, 4, 5)).min()
+    ),
+    "of two for each": lambda prediction, target: (
+        (torch.stack([prediction, 2 * prediction], 1) - target[:, None]).square().mean()
+    ),
 }
 
 
@@ -154,12 +182,31 @@ def test_a_loss_of_a_models_own_that_only_broadcasts_is_refused(compare: str, fl
         check(predictor)
 
 
-def test_a_loss_may_scale_and_shift_true_frames() -> None:
+def test_a_prediction_of_three_channels_is_not_compared_with_grey_frames() -> None:
+    predictor = Flawed(compared=lambda frames: frames.expand(-1, -1, 3, -1, -1) * 1)
+    predictor.compare = nn.functional.l1_loss
+    with pytest.raises(Unfit, match=r"\(2, 4, 3, 8, 8\) with true frames \(2, 4, 1, 8, 8\)"):
+        check(predictor)
+
+
+@pytest.mark.parametrize("compare", SOUND)
+def test_a_loss_may_scale_select_and_repeat_true_frames(compare: str) -> None:
     predictor = Flawed()
-    predictor.compare = lambda prediction, target: (
-        prediction - (2 * target - 1) + (target - prediction.mean()).mean()
-    ).mean()
+    predictor.compare = SOUND[compare]
     check(predictor)
+
+
+class Moving(Flawed):
+    """Compares motion since the last frame read, which lies beside the true ones."""
+
+    def losses(self, context: Tensor, target: Tensor, progress: Progress) -> Any:
+        last = context[:, -1:]
+        motion = self.scaled(context, target.shape[1]) - last
+        return {"mse": (motion - (target - last)).square().mean()}
+
+
+def test_a_loss_may_compare_predictions_with_the_last_frame_read() -> None:
+    check(Moving())
 
 
 class Remembering(Flawed):
@@ -169,27 +216,32 @@ class Remembering(Flawed):
         super().__init__()
         self.norm = nn.BatchNorm3d(1)
         self.register_buffer("batches", torch.zeros((), dtype=torch.long), persistent=False)
+        self.calls = 0
 
     def forward(self, context: Tensor, horizon: int) -> Tensor:
         self.batches = self.batches + 1
+        self.calls += 1
         frames = nn.functional.dropout(self.norm(self.scaled(context, horizon)[:, :, 0][:, None]))
         return frames.transpose(1, 2)
 
     def losses(self, context: Tensor, target: Tensor, progress: Progress) -> dict[str, Tensor]:
         coin = torch.rand((), generator=progress.generator)
-        return progress.criterion(coin * self(context, target.shape[1]), target)
+        prediction = coin * self(context, target.shape[1])
+        return progress.criterion(prediction, target.mul_(2).sub_(1))
 
 
 def test_nothing_is_changed_by_it() -> None:
     predictor = Remembering()
     predictor.eval()
     before = {name: value.clone() for name, value in predictor.state_dict().items()}
+    frames = FRAMES.clone()
     draws = torch.get_rng_state()
     trainer = check(predictor)
     assert torch.equal(torch.get_rng_state(), draws)
     assert torch.equal(trainer.generator.get_state(), torch.Generator().manual_seed(0).get_state())
     assert all(torch.equal(before[name], value) for name, value in predictor.state_dict().items())
-    assert int(predictor.batches) == 0
+    assert (int(predictor.batches), predictor.calls) == (0, 0)
+    assert torch.equal(frames, FRAMES)
     assert predictor.gain.grad is None
     assert not predictor.training
 
