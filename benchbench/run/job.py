@@ -124,7 +124,8 @@ class Job:
                 raise Held(attempt)
             place = aside / self.run.spec.name
             place.mkdir(parents=True, exist_ok=True)
-            self.folder.rename(place / str(len(list(place.iterdir())) + 1))
+            numbers = (int(path.name) for path in place.iterdir() if path.name.isdecimal())
+            self.folder.rename(place / str(max(numbers, default=0) + 1))
 
     def resolved(self) -> Job:
         """The job with a path that means the same in any working directory."""

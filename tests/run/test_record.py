@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -14,8 +15,9 @@ from safetensors import safe_open
 from benchbench.digest import file_digest, values_digest
 from benchbench.errors import Damaged
 from benchbench.run.execute import execute
-from benchbench.run.job import Job, jobs
+from benchbench.run.job import ASIDE, Job, jobs
 from benchbench.run.record import Store, faults, read_record
+from benchbench.suite.code import Code
 from benchbench.suite.plan import plan
 
 from ..stand_ins import tiny
@@ -230,3 +232,13 @@ def test_checkpoints_that_a_kill_after_the_record_left_go_with_the_next_run(job:
     job.drop_checkpoints()
     assert not any(path.exists() for path in left)
     assert job.state == "done"
+
+
+def test_what_is_set_aside_takes_no_place_of_what_was_set_aside_before(job: Job) -> None:
+    place = job.store.root / ASIDE / job.run.spec.name
+    (place / "2").mkdir(parents=True)  # the first was deleted
+    (place / "2" / "record.json").touch()
+    (place / "notes.txt").touch()
+    replace(job, code=Code("other", "other", "other"), anew=True).set_aside()
+    assert sorted(path.name for path in place.iterdir()) == ["2", "3", "notes.txt"]
+    assert not job.folder.exists()
