@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import logging
 import os
+import re
 import signal
 import socket
 import threading
@@ -29,6 +31,8 @@ from benchbench.training.events import Event, Interrupted, Note, Watch
 
 log = logging.getLogger("benchbench")
 
+GPU = re.compile(r"[0-9]+|(GPU|MIG)-.+")
+"""A GPU by its number, or by its name for itself."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -143,8 +147,9 @@ def named_gpus(shares: Shares, environment: Mapping[str, str] = os.environ) -> l
     """The GPUs that the suite asks for by number, or else the environment, on this machine."""
     if shares.gpus is not None:
         return [str(index) for index in shares.gpus]
-    names = environment.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    return [name for name in names if name and name != "-1"]
+    names = (name.strip() for name in environment.get("CUDA_VISIBLE_DEVICES", "").split(","))
+    # as CUDA reads it: up to the first that is none, as `-1`, or `NoDevFiles` of a cluster
+    return list(itertools.takewhile(GPU.fullmatch, names))
 
 
 def check_gpus(count: int) -> None:

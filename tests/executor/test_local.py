@@ -49,6 +49,11 @@ def test_a_machine_is_shared_out() -> None:
 
 
 def test_each_gpu_has_one_slot_and_shows_only_itself() -> None:
+    for none in ("-1", "NoDevFiles", "none", " "):  # what clusters set where there is no GPU
+        variables = {"CUDA_VISIBLE_DEVICES": none}
+        assert slots(Shares(slots=1, threads=1), variables) == [Slot(None, 1)]
+    (first,) = slots(Shares(), {"CUDA_VISIBLE_DEVICES": " 1,-1,2"})
+    assert first.gpu == "1"
     named = slots(Shares(threads=4), {"CUDA_VISIBLE_DEVICES": "3,GPU-8f2"})
     assert named == [Slot("3", 4), Slot("GPU-8f2", 4)]
     assert slots(Shares(threads=1, gpus=[1]), {}) == [Slot("1", 1)]
