@@ -21,6 +21,7 @@ from typing import Any
 from benchbench.atomic import create_text, sweep, write_text
 from benchbench.errors import BenchError
 from benchbench.run.attempt import (
+    FOLDER,
     Attempt,
     attempt_file,
     file_clock,
@@ -120,7 +121,7 @@ class Claim:
 
 def clear(folder: Path) -> None:
     """Deletes what a holder of a run that was killed left half-written; for the next holder."""
-    for place in (folder, folder / SCORES):
+    for place in (folder, folder / SCORES, folder / FOLDER):
         sweep(place)
 
 

@@ -98,9 +98,11 @@ def test_a_file_in_place_of_the_folder_of_attempts_holds_none(tmp_path: Path) ->
 
 
 def test_the_next_holder_clears_what_a_killed_one_left_and_nothing_else(tmp_path: Path) -> None:
-    scores = tmp_path / "scores"
+    scores, tries = tmp_path / "scores", tmp_path / "attempts"
     scores.mkdir()
-    ours = [tmp_path / f".predictions.npy.{'0f' * 16}.tmp", scores / f".x.{'0f' * 16}.tmp"]
+    tries.mkdir()
+    names = (scores / ".x", tries / ".002.json", tmp_path / ".predictions.npy")
+    ours = [path.with_name(f"{path.name}.{'0f' * 16}.tmp") for path in names]
     theirs = [tmp_path / ".notes.tmp", tmp_path / "thesis.tmp", scores / "mine.parquet"]
     for path in (*ours, *theirs):
         path.touch()
