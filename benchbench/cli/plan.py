@@ -64,8 +64,8 @@ def say_states(selection: Selection) -> list[Inspection]:
 
 
 def _say_other_data(selection: Selection, states: Sequence[Inspection]) -> None:
-    """Says how many finished runs are of data that are not here."""
-    todo = [job.run.spec for job, state, _ in states if state == "to do"]
+    """Says how many finished runs are of other data than those that are here."""
+    todo = [job.run.spec for job, state, _ in states if state == "to do" and job.run.spec.data]
     alike = selection.store.alike(todo, (each.job.run.spec for each in states))
     others = {spec.key for specs in alike.values() for spec in specs}
     if others:

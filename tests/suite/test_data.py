@@ -379,6 +379,7 @@ def test_a_table_of_results_is_read_where_the_data_are_not(
     other = bench("plan", path, "datasets.0.options.path=others", *results)
     assert "1 to run, 0 done" in other  # they lay elsewhere, and may be others
     assert "no data" in other
+    assert "of other data" not in other
 
 
 def test_verify_reads_every_file_again(
