@@ -151,10 +151,12 @@ def _frames(
     """Frames (N, T, C, H, W) as they are.
 
     Raises:
-        Unfit: not of a shape or type that holds frames, whole numbers without a declared range, or
-            a range that is none.
+        Unfit: not of a shape or type that holds frames, hidden by a mask, whole numbers without a
+            declared range, or a range that is none.
     """
-    frames = values if isinstance(values, Tensor) else np.asarray(values)
+    if np.ma.is_masked(values):
+        raise Unfit(f"{what} is masked, and what a mask hides has no score; fill it")
+    frames = values.detach() if isinstance(values, Tensor) else np.asarray(values)
     frames = _ordered(what, frames, axes)
     kind = _tensor(what, frames[:0])
     if kind.dtype == torch.bool or kind.is_complex():

@@ -139,6 +139,20 @@ def test_a_predictor_is_left_in_the_mode_it_was_in_even_when_it_is_stopped() -> 
     assert predictor.training
 
 
+def test_a_mask_that_hides_values_is_refused() -> None:
+    frames = np.ma.masked_greater(FRAMES.numpy(), 0.5)
+    with pytest.raises(Unfit, match="target is masked, and what a mask hides has no score"):
+        from_arrays(FRAMES, frames)
+    unmasked = through(from_arrays(FRAMES, np.ma.masked_greater(FRAMES.numpy(), 1)))
+    torch.testing.assert_close(unmasked[2], FRAMES)
+
+
+def test_frames_that_carry_gradients_are_scored_as_others() -> None:
+    torch.testing.assert_close(
+        through(from_arrays(FRAMES.clone().requires_grad_(), FRAMES))[1], FRAMES
+    )
+
+
 def test_only_true_frames_have_to_be_in_range() -> None:
     frames = FRAMES.clone()
     frames[:, :2] *= 3
