@@ -39,7 +39,7 @@ class _Place:
     """Marks the type of an option that says where files lie."""
 
 
-Location = Annotated[str, _Place()]
+Location = Annotated[str, Field(min_length=1), _Place()]
 """A file or folder that a dataset reads. A suite looks for it beside its own file first; no part
 of a run's key, which has the content."""
 
@@ -49,6 +49,7 @@ _EXPECTED = {
     "float_type": "a number",
     "bool_type": "true or false",
     "string_type": "text",
+    "string_too_short": "text",
     "list_type": "a list",
     "tuple_type": "a list",
     "sequence_str": "a list",

@@ -127,8 +127,9 @@ def _shown(size: tuple[int, int]) -> str:
 
 def _fit(picture: Image.Image, frame: Frame, path: Path, *, resize: bool) -> NDArray[np.uint8]:
     channels, height, width = frame
-    if picture.mode[0] in "IF":  # I, I;16, F: more than 8 bits a channel
-        raise DataMissing(f"{path}: expected images of 8 bits, not of Pillow's mode {picture.mode}")
+    mode = _stored_mode(picture)
+    if mode[0] in "IF" or ";16" in mode:  # more than 8 bits a channel, of which Pillow may drop 8
+        raise DataMissing(f"{path}: expected images of 8 bits, not of Pillow's mode {mode}")
     with parsing(path, "cannot be read", "expected an image"):
         picture = picture.convert("L" if channels == 1 else "RGB")
     if picture.size != (width, height):
@@ -140,3 +141,12 @@ def _fit(picture: Image.Image, frame: Frame, path: Path, *, resize: bool) -> NDA
         picture = picture.resize((width, height), Image.Resampling.BICUBIC)
     array = np.asarray(picture)
     return array[None] if channels == 1 else array.transpose(2, 0, 1)
+
+
+def _stored_mode(picture: Image.Image) -> str:
+    """The mode of a picture's pixels in its file, such as RGB;16B, which it may be decoded from."""
+    for tile in getattr(picture, "tile", ()):
+        args = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
+        if args and isinstance(args[0], str):
+            return args[0]
+    return picture.mode

@@ -18,6 +18,9 @@ from ._hdf5 import read_h5
 from ._pictures import decode
 from ._places import Place
 
+DECODING = 2
+"""Raised when frames are decoded otherwise, so that no copy of before is used."""
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -36,7 +39,7 @@ def ready(place: Place, reading: Reading) -> Path:
         return place.path
     if place.kind == "npz":
         return unpacked(place.path, _key(place.path, reading.key))
-    how = f"{place.kind} {place.path.suffix.lower()} {reading}"
+    how = f"{place.kind} {place.path.suffix.lower()} {reading} v{DECODING}"
     return copy_place(place.sources(), how, "frames.npy")
 
 

@@ -80,7 +80,7 @@ def check_range(path: Path, values: tuple[float, float] | None) -> None:
     """
     array = mapped(path)
     low, high = scale_of(array.dtype, values)
-    if array.dtype == np.uint8 and (low, high) == (0.0, 255.0):
+    if array.size == 0 or (array.dtype == np.uint8 and (low, high) == (0.0, 255.0)):
         return
     least, greatest = float(array.min()), float(array.max())
     if not math.isfinite(least - greatest):

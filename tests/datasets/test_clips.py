@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +162,35 @@ def test_images_of_16_bits_are_refused(data: Path) -> None:
     Image.fromarray(deep).save(data / "set" / "clip1" / "001.png")
     with pytest.raises(DataMissing, match=r"001\.png: expected images of 8 bits"):
         build("set")
+
+
+def test_colours_of_16_bits_are_refused_of_which_pillow_drops_half(data: Path) -> None:
+    image_folders(data / "set", 3)
+    header = struct.pack(">IIBBBBB", 16, 16, 16, 2, 0, 0, 0)
+    parts = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(16 * (1 + 16 * 6)))), (b"IEND", b"")]
+    chunks = [
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in parts
+    ]
+    (data / "set" / "clip1" / "001.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+    with pytest.raises(DataMissing, match=r"001\.png: expected images of 8 bits, not .*RGB;16B"):
+        build("set")
+
+
+def test_an_array_of_no_frames_is_told_and_not_used(
+    data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (data / "set").mkdir()
+    for number in range(4):
+        np.save(data / "set" / f"{number}.npy", np.zeros((3 if number else 0, 1, 16, 16)))
+    assert len(build("set", axes="TCHW").shared()["train"]) == 1
+    assert "1 of 4 recordings have fewer than 3 frames and are not used: 0.npy (0)" in caplog.text
+
+
+def test_an_empty_path_is_none(data: Path) -> None:
+    np.save(data / "x.npy", np.zeros((5, 3, 1, 16, 16)))
+    with pytest.raises(SchemaError, match="path: expected text, not ''"):
+        build("")
 
 
 def test_videos_are_decoded_once(data: Path) -> None:
