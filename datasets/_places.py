@@ -57,7 +57,7 @@ class Place:
 
 
 def places_in(path: Path) -> list[Place]:
-    """All the places of a file or folder, in the order of their names.
+    """All the places of a file or folder, by name and 2 before 10.
 
     Raises:
         DataMissing: there is none, or one that is there twice, cannot be read or has no plain name.

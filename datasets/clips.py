@@ -54,8 +54,8 @@ class Clips(Dataset):
         stride: frames between the starts of two clips of a recording; null is a clip's length.
         split_by: `names` of folders and files, such as train, clips-test or val_01.mp4, where any
             says a split; `shares` looks at no names.
-        shares: of the recordings, in the order of their names, for train, val and test, where no
-            name says a split and `lists` is null.
+        shares: of the recordings, by name and 2 before 10, for train, val and test, where no name
+            says a split and `lists` is null.
         val_share: where names say train and test only, the part of train's recordings, the last by
             name, that becomes val.
         lists: folder with train.txt, val.txt and test.txt: a name relative to `path`, or the

@@ -24,6 +24,7 @@ from benchbench.data.download import DataFile
 from benchbench.dataset import Dataset, Split, SplitName
 from benchbench.errors import BenchError, DataMissing, SchemaError
 from benchbench.registry import Entry
+from benchbench.run import execute
 from benchbench.run.job import Job, jobs
 from benchbench.run.record import Store
 from benchbench.suite.data import open_data
@@ -192,6 +193,23 @@ def test_a_file_that_changed_since_the_plan_is_named_before_anything_is_run(
     shutil.rmtree(folder)
     with pytest.raises(DataMissing, match="give the new place as 'path' in the suite"):
         open_data(spec, results)
+
+
+def test_a_file_that_changes_while_it_is_tested_leaves_no_record(
+    write_suite: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = planned(write_suite(suite(one(tmp_path / "set"))), tmp_path)
+
+    def replaced(*arguments: Any, **options: Any) -> list[str]:
+        files = score(*arguments, **options)
+        recordings(tmp_path / "set", seed=1, count=1)
+        return files
+
+    score = execute.score
+    monkeypatch.setattr(execute, "score", replaced)
+    with pytest.raises(DataMissing, match=r"set/0\.npy has changed"):
+        execute.execute(job, torch.device("cpu"), lambda _: None)
+    assert job.store.read(job.run.spec) is None
 
 
 def test_scores_of_a_finished_run_are_never_of_other_data(
