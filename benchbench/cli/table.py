@@ -12,6 +12,7 @@ import typer
 from benchbench.cli.options import Overrides, Results, SuiteFile, completing, select
 from benchbench.errors import SchemaError, UnknownName
 from benchbench.report.formats import FORMATS
+from benchbench.report.sheet import LINES
 
 if TYPE_CHECKING:
     from benchbench.comparison.contest import Contest
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-LINES = ("csv", "json")
-"""Formats of one table only, a line for each number."""
 Style = Annotated[
     str,
     typer.Option(

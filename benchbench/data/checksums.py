@@ -47,7 +47,7 @@ def checksums(path: Path, *, fresh: bool = False) -> Checksums:
     stored = _stored().get(place)
     if stored is not None and stored.stamp == now and not (fresh or reading_anew()):
         return stored
-    md5, sha256 = digests(path)
+    md5, sha256 = read_sums(path)
     entry = Checksums(now, md5, sha256, sha256 if stored is None else stored.first)
     if entry != stored:
         _store({place: entry})
@@ -81,7 +81,7 @@ def mismatch(digest: str, md5: str, sha256: str) -> str:
     return f"its checksum is {kind}:{actual}; the published file has {digest}"
 
 
-def digests(path: Path) -> tuple[str, str]:
+def read_sums(path: Path) -> tuple[str, str]:
     """MD5 and SHA-256 of a file, read now."""
     md5 = hashlib.md5(usedforsecurity=False)
     sha256 = hashlib.sha256()

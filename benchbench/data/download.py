@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from filelock import FileLock
 
 from benchbench.data.archive import extract
-from benchbench.data.checksums import digests, mismatch, verify
+from benchbench.data.checksums import mismatch, read_sums, verify
 from benchbench.data.opening import open_file
 from benchbench.errors import DataMissing
 
@@ -162,7 +162,7 @@ def _accept(file: DataFile, part: Path) -> None:
 def _check_content(file: DataFile, whole: Path) -> None:
     try:
         file.inspect(whole)
-        if file.digest is not None and (difference := mismatch(file.digest, *digests(whole))):
+        if file.digest is not None and (difference := mismatch(file.digest, *read_sums(whole))):
             raise DataMissing(difference)
     except DataMissing as error:
         reason = str(error).removeprefix(f"{whole}: ")

@@ -48,8 +48,7 @@ def render(sheets: Sequence[Sheet], style: str) -> str:
         UnknownName: sheets have no such format; the message names the nearest.
     """
     if style not in LAYOUTS:
-        formats = (*LAYOUTS, "csv", "json")
-        raise UnknownName(f"no format '{style}' of this table{nearest(style, formats)}")
+        raise UnknownName(f"no format '{style}' of this table{nearest(style, [*LAYOUTS, *LINES])}")
     escape = FORMATS[style].escape
 
     def name(text: str) -> str:
@@ -130,6 +129,8 @@ def _latex(sheet: Sheet) -> str:
     return "\n".join(lines).translate(LATEX_MARKS) + "\n"
 
 
+LINES = ("csv", "json")
+"""Formats of one table only, a line for each number: see `write_lines`."""
 LAYOUTS: dict[str, Callable[[Sheet], str]] = {
     "terminal": _terminal,
     "markdown": _markdown,

@@ -26,7 +26,7 @@ def test_a_file_is_read_again_only_when_it_changed(
     def refuse(_: Path) -> tuple[str, str]:
         raise AssertionError("read again")
 
-    monkeypatch.setattr("benchbench.data.checksums.digests", refuse)
+    monkeypatch.setattr("benchbench.data.checksums.read_sums", refuse)
     assert checksums(path) == before
     with pytest.raises(AssertionError):
         checksums(path, fresh=True)
