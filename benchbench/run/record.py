@@ -87,9 +87,7 @@ class Record:
 
     def text(self) -> str:
         """The record's file: its fields as JSON, and their digest last."""
-        values = asdict(self)
-        sealed = {**values, "digest": values_digest(values)}
-        return json.dumps(sealed, indent=2, ensure_ascii=False) + "\n"
+        return _sealed(asdict(self))
 
     def write(self, folder: Path) -> None:
         """Declares the run in a folder done, in one step."""
@@ -223,8 +221,8 @@ def read_record(folder: Path) -> Record | None:
     if (content := read_content(path, AGAIN)) is None:
         return None
     values = parse(content.data, dict[str, Any], path, AGAIN)
-    signed = values.pop("digest", None)
-    if signed != values_digest(values):
+    values.pop("digest", None)
+    if content.data != _sealed(values).encode():
         raise Damaged(path, "its digest is not that of what it says", AGAIN)
     record = typed(values, Record, path, AGAIN)
     if not folder.absolute().name.endswith(f"-{record.key}"):
@@ -233,6 +231,12 @@ def read_record(folder: Path) -> Record | None:
         )
         raise Damaged(path, f"the record of run {record.key}, in another's folder", rename + AGAIN)
     return record
+
+
+def _sealed(values: dict[str, Any]) -> str:
+    """The text of a record; no other is one, as digits may change and a number stay the same."""
+    sealed = {**values, "digest": values_digest(values)}
+    return json.dumps(sealed, indent=2, ensure_ascii=False) + "\n"
 
 
 def faults(folder: Path, record: Record, *, whole: bool = False) -> Iterator[Damaged]:

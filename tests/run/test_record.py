@@ -89,7 +89,12 @@ def test_scores_and_weights_tell_their_run_to_whoever_holds_only_them(job: Job) 
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [('"parameters": ', '"parameters": 1'), ('"steps": 6', '"steps": 7'), ("moving", "mowing")],
+    [
+        ('"parameters": ', '"parameters": 1'),
+        ('"steps": 6', '"steps": 7'),
+        ("moving", "mowing"),
+        ('"steps": 6', '"steps":  6'),  # the same number
+    ],
 )
 def test_a_digit_of_a_record_that_is_changed_is_told(job: Job, old: str, new: str) -> None:
     path = job.folder / "record.json"
