@@ -231,7 +231,7 @@ def test_frames_of_a_wrong_shape_are_refused(tmp_path: Path) -> None:
         def forward(self, context: Tensor, horizon: int) -> Tensor:
             return super().forward(context, horizon)[:, 1:]
 
-    with pytest.raises(Unfit, match=r"gave frames \(16, 2, .*; expected \(16, 3,"):
+    with pytest.raises(Unfit, match=r"gave frames \(16, 2, .*; expected frames \(16, 3,"):
         evaluate(stream(Short()), ASKED, tmp_path)
 
 
