@@ -1,6 +1,7 @@
 """Dataset and Split: where clips come from.
 
-A clip is (T, C, H, W), float32 in [0, 1]: the context frames, then the frames to predict.
+A clip is (T, C, H, W), float32 in [0, 1]: the context frames, then the frames to predict. Neither
+needs torch before a clip is made, so that suites are planned without it.
 """
 
 from __future__ import annotations
@@ -10,13 +11,12 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import torch
-from torch import Tensor
-
 from benchbench.clip import Clip
 from benchbench.errors import DataMissing
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from benchbench.data.download import DataFile, Watch
 
 SplitName = Literal["train", "val", "test"]
@@ -26,10 +26,10 @@ SHOWN = 10
 """At most this many missing or wrong files are told at once."""
 
 
-class Split(torch.utils.data.Dataset[Tensor], ABC):
+class Split(ABC):
     """Clips by index; the same index gives the same clip in every process.
 
-    Cheap to pickle: files are opened where a clip is read.
+    Cheap to pickle: files are opened where a clip is read. torch's loaders take it as it is.
     """
 
     length: int | None

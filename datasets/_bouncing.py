@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from benchbench.clip import Clip
 from benchbench.dataset import Split, SplitName
 from benchbench.errors import OptionError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 GENERATOR = 1
 """Raised whenever the same seed and index give another clip."""
@@ -105,6 +106,8 @@ class Bouncing(Split):
     shape: Clip
 
     def clip(self, index: int) -> Tensor:
+        import torch
+
         images = self.images()
         chosen = draws(self.seed, self.split, index, self.digits, len(images))
         frames = compose(images, chosen, self.shape.frames, self.shape.height)

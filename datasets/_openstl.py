@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from benchbench.clip import Clip
 from benchbench.data.copies import require_copy
@@ -19,6 +17,9 @@ from benchbench.errors import DataMissing, OptionError
 from benchbench.folder import data_folder
 
 from ._arrays import inspect_npz, mapped, unpack, unpacked
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 KEYS = ("X_train", "Y_train", "X_test", "Y_test")
 HALF = 4
@@ -164,6 +165,8 @@ class Halves(Split):
     turn: bool
 
     def clip(self, index: int) -> Tensor:
+        import torch
+
         halves = [mapped(half)[self.first + index] for half in self.halves]
         frames = (np.concatenate(halves).astype(np.float32) + 1) / 2
         if self.turn:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from benchbench.clip import Clip
 from benchbench.data.copies import require_copy
@@ -17,6 +16,9 @@ from benchbench.dataset import Split
 from benchbench.errors import DataMissing
 
 from ._arrays import inspect_npz, mapped, unpacked
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FRAMES, EXTENT = 20, 64
 """Frames of a clip of the published test files, and their side in pixels."""
@@ -31,6 +33,8 @@ class TimeMajor(Split):
     frames: int
 
     def clip(self, index: int) -> Tensor:
+        import torch
+
         frames = mapped(self.path)[: self.frames, index].astype(np.float32)
         return torch.from_numpy(frames).unsqueeze(1).div_(255)
 
@@ -81,6 +85,8 @@ class Slices(Split):
         return cls(path.stem, clips, inputs, outputs, first, length, frames)
 
     def clip(self, index: int) -> Tensor:
+        import torch
+
         spans = mapped(self.clips)[:, self.first + index].tolist()
         parts = [
             mapped(raw)[start : start + length]

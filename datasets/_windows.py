@@ -6,17 +6,18 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from benchbench.dataset import Split
 from benchbench.errors import DataMissing
 
 from ._arrays import mapped
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ORDERS = ("NTCHW", "NTHWC", "NCTHW", "TNCHW", "NTHW", "TCHW", "THWC", "CTHW", "TNHW", "THW", "HWT")
 """Orders of axes that people store frames in."""
@@ -105,6 +106,8 @@ class RecordingWindows(Split):
     values: tuple[float, float] | None
 
     def clip(self, index: int) -> Tensor:
+        import torch
+
         window = self.windows[index]
         frames = window.recording.read(window.start, window.start + self.frames)
         low, high = scale_of(frames.dtype, self.values)

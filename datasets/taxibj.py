@@ -19,13 +19,11 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from torch import Tensor
 
 from benchbench.clip import Clip
 from benchbench.data.download import DataFile
@@ -49,6 +47,9 @@ from ._taxibj import (
     prepared,
     window_starts,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Whiles = Annotated[int, Field(ge=1, le=52)]
 
@@ -257,6 +258,8 @@ class TaxiWindows(Split):
     lookback: Lookback
 
     def clip(self, index: int) -> Tensor:
+        import torch
+
         start = int(self.starts[index])
         first = start + self.shape.recent  # predicted frame
         predicted = range(first, first + self.shape.horizon)

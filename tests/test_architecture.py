@@ -36,9 +36,9 @@ ORDER = (
 )  # fmt: skip
 # Where `bench --help`, a plan, a status or a table goes through: nothing heavy when imported.
 LIGHT = (
-    "errors", "clip", "registry", "scoring.protocol", "scoring.summary", "references", "suite",
-    "training.events", "run.claim", "run.job", "run.provenance", "run.record", "comparison",
-    "executor", "report", "cli",
+    "errors", "clip", "dataset", "registry", "sampling", "data", "scoring.protocol",
+    "scoring.summary", "references", "suite", "training.events", "run.claim", "run.job",
+    "run.provenance", "run.record", "comparison", "executor", "report", "cli",
 )  # fmt: skip
 # ... but for what only a process that does a run imports.
 AT_WORK = {"executor.worker"}
@@ -131,7 +131,8 @@ def test_help_plans_and_tables_load_nothing_heavy() -> None:
     modules = [name for name in MODULES if any(f"{name}.".startswith(f"{one}.") for one in LIGHT)]
     faces = [name for name in MODULES if (PACKAGE / name / "__init__.py").is_file()]
     light = sorted({*faces, *modules} - AT_WORK)
-    lines = "\n".join(f"import benchbench.{name}" for name in light if name)
+    datasets = [f"datasets.{path.stem}" for path in (ROOT / "datasets").glob("*.py")]
+    lines = "\n".join(f"import benchbench.{name}" for name in [*light, *datasets] if name)
     code = f"import sys\n{lines}\nprint(sorted({HEAVY!r} & set(sys.modules)))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert answer.stdout.strip() == "[]", answer.stderr

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from benchbench.atomic import replacing
 from benchbench.clip import Clip
 from benchbench.dataset import Split
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 GAP = 4
 SMALLEST = 64
@@ -29,7 +32,7 @@ def contact_sheet(split: Split, clip: Clip, *, clips: int = 4) -> NDArray[np.uin
     return np.concatenate([_strip(row, clip.context) for row in rows])
 
 
-def _rows(clip: torch.Tensor) -> list[NDArray[np.uint8]]:
+def _rows(clip: Tensor) -> list[NDArray[np.uint8]]:
     """Rows (T, H, W, 3) of one clip (T, C, H, W)."""
     frames = (clip.numpy() * 255 + 0.5).astype(np.uint8).transpose(0, 2, 3, 1)
     if frames.shape[-1] == 3:

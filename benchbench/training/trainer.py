@@ -10,12 +10,12 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from benchbench.clip import Clip
 from benchbench.dataset import Split
@@ -97,7 +97,7 @@ class Trainer:
             seed=self.seed,
         )
         loader: DataLoader[Tensor] = DataLoader(
-            self.split,
+            cast("Dataset[Tensor]", self.split),
             batch_sampler=order,
             num_workers=workers,
             pin_memory=self.device.type == "cuda",
