@@ -191,7 +191,7 @@ def _suite(path: Path, overrides: Sequence[str]) -> Iterator[Check]:
     yield Check("ok", "suite", f"{path}: {len(plan.runs)} runs")
     for source in plan.sources:
         try:
-            passport(source.dataset, name=source.name, version=source.entry.version)
+            passport(source.dataset, name=source.name, version=source.version)
         except BenchError as error:
             yield Check("warn", f"data {source.label}", f"{error}; bench run prepares it")
         else:

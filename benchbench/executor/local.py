@@ -27,6 +27,8 @@ from benchbench.suite.resources import Shares
 
 DEATHS = 3
 """Workers that may die of one run before it counts as failed."""
+DRIVERS = ("nvidia*", "nvhost*", "nvmap", "kfd", "dxg")
+"""Device files of NVIDIA's drivers, those of Jetson included, of ROCm's, and of GPUs in WSL."""
 LEAVE_SECONDS = 30.0
 """Time that an idle worker has to end by itself."""
 
@@ -70,11 +72,17 @@ def slots(shares: Shares, environment: Mapping[str, str] = os.environ) -> list[S
 
 def _visible(shares: Shares, environment: Mapping[str, str]) -> list[str]:
     """All GPUs of this machine, where nothing says which to use."""
-    if shares.gpus is not None or "CUDA_VISIBLE_DEVICES" in environment:
+    if shares.gpus is not None or "CUDA_VISIBLE_DEVICES" in environment or _no_driver():
         return []
     import torch
 
     return [str(index) for index in range(torch.cuda.device_count())]
+
+
+def _no_driver() -> bool:
+    """Whether this Linux has no device file of a GPU's driver, so that torch need not be asked."""
+    files = (path for pattern in DRIVERS for path in Path("/dev").glob(pattern))
+    return sys.platform == "linux" and not any(files)
 
 
 class _Seat:

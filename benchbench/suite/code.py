@@ -72,11 +72,11 @@ def codes_of(specs: Iterable[RunSpec]) -> dict[str, Code]:
     @functools.cache
     def part(registry_name: str, name: str) -> str:
         registry: Registry[Any] = MODELS if registry_name == "model" else DATASETS
-        return _digest(_closure(registry, name, sources), sources)
+        return digest(closure(registry, name, sources), sources)
 
     @functools.cache
     def engine(imported: bool) -> str:
-        return _digest(_engine(imported), sources)
+        return digest(_engine(imported), sources)
 
     codes = {
         spec.key: Code(
@@ -90,7 +90,8 @@ def codes_of(specs: Iterable[RunSpec]) -> dict[str, Code]:
     return codes
 
 
-def _digest(files: Mapping[str, Path], sources: Sources) -> str:
+def digest(files: Mapping[str, Path], sources: Sources) -> str:
+    """12 hex digits of what counts of files by name, wherever they lie."""
     text = "".join(f"{name} {sources[path].digest}\n" for name, path in sorted(files.items()))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -105,10 +106,14 @@ def _engine(imported: bool) -> dict[str, Path]:
     return files
 
 
-def _closure(registry: Registry[Any], name: str, sources: Sources) -> dict[str, Path]:
+def closure(registry: Registry[Any], name: str, sources: Sources) -> dict[str, Path]:
     """Modules to files: the one that registers a name, and all that it imports.
 
     Followed are imports of its own package and of our models, datasets and data.
+
+    Raises:
+        UnknownName: there is no such name.
+        SchemaError: two modules offer it.
     """
     files: dict[str, Path] = {}
     waiting = [registry.module(name)]

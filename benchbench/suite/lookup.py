@@ -20,15 +20,15 @@ from benchbench.data.content import Inventory, beside, inventory
 from benchbench.digest import file_digest
 from benchbench.errors import BenchError, OptionError, Unfit, located
 from benchbench.folder import from_home
-from benchbench.registry import Entry
+from benchbench.registry import Entry, Registry
 from benchbench.suite.document import Document, Where
 from benchbench.suite.faults import Faults
+from benchbench.suite.fits import Fits
 from benchbench.suite.schema import Exclusion, Suite
 from benchbench.suite.section import listed, named
 
 if TYPE_CHECKING:
     from benchbench.dataset import Dataset
-    from benchbench.predictor import Predictor
 
 GRID = 1_000
 """Most models of one grid."""
@@ -39,15 +39,13 @@ class Row:
     """A dataset or model of the suite, its options bound."""
 
     label: str
-    entry: Entry[Any]
+    name: str
+    """The registered name."""
+    version: int
+    """The registered builder's."""
     options: dict[str, Any]
     index: int
     """Its place in the suite's `datasets` or `models`."""
-
-    @property
-    def name(self) -> str:
-        """The registered name."""
-        return self.entry.name
 
 
 @dataclass(frozen=True)
@@ -70,15 +68,12 @@ class SuiteDataset(Row):
 class SuiteModel(Row):
     """A model of the suite, a grid's combinations apart."""
 
+    trains: bool
+    """Whether its weights are to be learnt."""
     weights: Path | None = None
     """File of imported weights."""
     weights_sha256: str | None = None
     """Digest of that file; None where there is none."""
-
-    @property
-    def trains(self) -> bool:
-        """Whether its weights are to be learnt."""
-        return self.entry.trains and self.weights is None
 
 
 def find_datasets(document: Document, faults: Faults) -> list[SuiteDataset]:
@@ -97,10 +92,10 @@ def _dataset(
 ) -> SuiteDataset:
     """A dataset; a place that an option names is looked for below `folder`, the suite's, first."""
     bound = entry.bind(beside(entry, options, folder))
-    with _builder(entry):
+    with _builder(registry.DATASETS, entry.name):
         dataset = entry.build(**bound)
         files = inventory(entry, bound, dataset, folder)
-    return SuiteDataset(label, entry, bound, index, dataset, folder, files)
+    return SuiteDataset(label, entry.name, entry.version, bound, index, dataset, folder, files)
 
 
 def with_training_data(dataset: SuiteDataset, changes: dict[str, Any]) -> SuiteDataset:
@@ -118,7 +113,8 @@ def with_training_data(dataset: SuiteDataset, changes: dict[str, Any]) -> SuiteD
         raise OptionError(dict.fromkeys(others, text))
     label = f"{dataset.label} ({told(changes)})"
     options = {**dataset.options, **changes}
-    return _dataset(label, dataset.entry, options, dataset.index, dataset.folder)
+    entry = registry.DATASETS.get(dataset.name)
+    return _dataset(label, entry, options, dataset.index, dataset.folder)
 
 
 def told(options: dict[str, Any]) -> str:
@@ -126,22 +122,30 @@ def told(options: dict[str, Any]) -> str:
     return ", ".join(f"{key}: {value}" for key, value in options.items())
 
 
-def find_models(document: Document, faults: Faults) -> list[SuiteModel]:
+def find_models(document: Document, faults: Faults, fits: Fits) -> list[SuiteModel]:
     """The models whose options bind, what is wrong with the others added to `faults`."""
     models = []
     for index, item in _items(document, "models"):
         place: Where = ("models", index)
         with faults.at(place):
-            entry = registry.MODELS.get(item["name"])
-            with _builder(entry):
+            name = item["name"]
+            registry.MODELS.module(name)  # raises where there is none
+            with _builder(registry.MODELS, name):
                 weights, digest = _weights(document, item)
             for point in _grid(item, place, faults):
                 with faults.at(place):
-                    bound = entry.bind({**_mapping(item, "options"), **point})
+                    bound = fits.bind(name, {**_mapping(item, "options"), **point})
                     combination = ", ".join(f"{key}={value}" for key, value in point.items())
                     label = f"{_label(item)} {combination}".rstrip()
-                    models.append(SuiteModel(label, entry, bound, index, weights, digest))
+                    row = (label, name, bound.version, bound.options, index)
+                    trains = bound.trains and weights is None
+                    models.append(SuiteModel(*row, trains, weights, digest))
     return models
+
+
+def model_names(document: Document) -> list[str]:
+    """The registered names of a suite's models, whether they exist or not."""
+    return [item["name"] for _, item in _items(document, "models")]
 
 
 def _weights(document: Document, item: dict[str, Any]) -> tuple[Path | None, str | None]:
@@ -219,43 +223,34 @@ def check_fit(
     datasets: Sequence[SuiteDataset],
     exclusions: Sequence[Exclusion],
     faults: Faults,
+    fits: Fits,
 ) -> list[str]:
-    """Builds every model on torch's meta device, where weights take no memory; what costs much."""
+    """Asks every model whether it fits the clips; what costs much."""
     costs = []
     for model, dataset in itertools.product(models, datasets):
         if excluded(exclusions, model, dataset, None):
             continue
         place: Where = ("models", model.index)
-        with faults.at(place, f"{model.label} on {dataset.label}"), _builder(model.entry):
-            predictor = _on_meta(model, dataset.clip)
-            if predictor.cost:
-                costs.append(f"{model.label} on {dataset.label}: {predictor.cost}")
-            if model.weights is not None:
-                from benchbench.weights import files
-
-                files.load(model.weights).check(predictor)
+        with (
+            faults.at(place, f"{model.label} on {dataset.label}"),
+            _builder(registry.MODELS, model.name),
+        ):
+            imported = (model.weights, model.weights_sha256)
+            if cost := fits.cost(model.name, model.options, dataset.clip, *imported):
+                costs.append(f"{model.label} on {dataset.label}: {cost}")
     return costs
 
 
-def _on_meta(model: SuiteModel, clip: Clip) -> Predictor:
-    import torch
-
-    try:
-        with torch.device("meta"):
-            return registry.build_bound(model.name, clip, model.options)
-    except NotImplementedError:  # an initialisation that needs real memory
-        return registry.build_bound(model.name, clip, model.options)
-
-
 @contextlib.contextmanager
-def _builder(entry: Entry[Any]) -> Iterator[None]:
+def _builder(builders: Registry[Any], name: str) -> Iterator[None]:
     """Turns what a builder did not foresee into an error that names its file and line."""
     try:
         yield
     except BenchError:
         raise
     except Exception as error:
-        raise Unfit(f"'{entry.name}' cannot be built; {located(error, entry.file)}") from error
+        where = located(error, str(builders.path(name)))
+        raise Unfit(f"'{name}' cannot be built; {where}") from error
 
 
 def _list(document: Document, key: str) -> list[Any]:

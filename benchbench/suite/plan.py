@@ -10,6 +10,7 @@ from pathlib import Path
 from benchbench.errors import nearest
 from benchbench.suite.document import Document, Where, read
 from benchbench.suite.faults import Faults
+from benchbench.suite.fits import Fits
 from benchbench.suite.lookup import (
     SuiteDataset,
     SuiteModel,
@@ -20,6 +21,7 @@ from benchbench.suite.lookup import (
     excluded,
     find_datasets,
     find_models,
+    model_names,
     told,
     with_training_data,
 )
@@ -83,12 +85,14 @@ def plan(path: Path, overrides: Sequence[str] = ()) -> Plan:
     faults = Faults(document)
     suite = _suite(document, faults)
     datasets = find_datasets(document, faults)
-    models = find_models(document, faults)
+    fits = Fits(model_names(document))
+    models = find_models(document, faults, fits)
     check_protocols(document, datasets, faults)
     if suite is not None:
         check_rank(suite, faults)
     check_executor(document, faults)
-    costs = check_fit(models, datasets, suite.exclude if suite else (), faults)
+    costs = check_fit(models, datasets, suite.exclude if suite else (), faults, fits)
+    fits.store()
     _check_labels(models, datasets, faults)
     runs, sources = _expand(suite, models, datasets, faults) if suite else ([], datasets)
     faults.raise_if_any()
@@ -167,10 +171,10 @@ def _spec(
 ) -> RunSpec:
     return RunSpec(
         model=model.name,
-        model_version=model.entry.version,
+        model_version=model.version,
         model_options=model.options,
         dataset=dataset.name,
-        dataset_version=dataset.entry.version,
+        dataset_version=dataset.version,
         dataset_options=dataset.options,
         train=train,
         seed=seed if model.trains else 0,

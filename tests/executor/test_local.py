@@ -48,6 +48,17 @@ def test_a_machine_is_shared_out() -> None:
     assert len(slots(Shares(), {"CUDA_VISIBLE_DEVICES": ""})) == max(1, cores // 4)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere torch is asked in any case")
+def test_torch_is_asked_for_gpus_only_where_one_has_a_driver(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr("benchbench.executor.local.DRIVERS", ("no_such_gpu*", "null"))
+    assert [slot.gpu for slot in slots(Shares(), {})] == ["0", "1"]
+    monkeypatch.setattr("benchbench.executor.local.DRIVERS", ("no_such_gpu*",))
+    assert {slot.gpu for slot in slots(Shares(), {})} == {None}
+
+
 def test_each_gpu_has_one_slot_and_shows_only_itself() -> None:
     for none in ("-1", "NoDevFiles", "none", " "):  # what clusters set where there is no GPU
         variables = {"CUDA_VISIBLE_DEVICES": none}
