@@ -243,7 +243,6 @@ def test_what_is_set_aside_takes_no_place_of_what_was_set_aside_before(job: Job)
     place = job.store.root / ASIDE / job.run.spec.name
     (place / "2").mkdir(parents=True)  # the first was deleted
     (place / "2" / "record.json").touch()
-    (place / "notes.txt").touch()
     replace(job, code=Code("other", "other", "other"), anew=True).set_aside()
-    assert sorted(path.name for path in place.iterdir()) == ["2", "3", "notes.txt"]
+    assert sorted(path.name for path in place.iterdir()) == ["2", "3"]
     assert not job.folder.exists()
