@@ -20,6 +20,8 @@ def console(*, stderr: bool = False) -> Console:
     """Standard output: as wide as the terminal or `COLUMNS` says, else as wide as is needed."""
     from rich.console import Console
 
+    if os.environ.get("COLUMNS", "1").strip("0") == "":
+        del os.environ["COLUMNS"]  # of a terminal that does not know its size; rich would refuse 0
     plain = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
     if not plain.is_terminal and "COLUMNS" not in os.environ:
         plain.width = WIDE

@@ -87,6 +87,12 @@ def test_closed_streams_change_neither_the_end_nor_any_file(
     assert answer.returncode == 2
 
 
+@pytest.mark.parametrize("width", ["", "0", "1", "wide"])
+def test_a_width_that_is_none_stops_nothing(suite: Path, tmp_path: Path, width: str) -> None:
+    answer = shell("bench", "plan", suite, "--results", tmp_path, COLUMNS=width)
+    assert (answer.returncode, answer.stderr) == (0, "")
+
+
 def test_a_reader_that_leaves_is_no_error_of_ours(suite: Path, tmp_path: Path) -> None:
     answer = shell("bench 2>&1 | true; echo ${PIPESTATUS[0]}", "models")
     assert answer.stdout in ("141\n", "0\n")
