@@ -181,7 +181,9 @@ def _comparable(contests: list[Contest], labels: list[str]) -> list[Contest]:
             for one in contests
             for label, why in one.absent.items()
         ]
-        raise SchemaError(f"fewer than two models can be compared{''.join(reasons)}")
+        raise SchemaError(
+            f"fewer than two models can be compared; run the suite first{''.join(reasons)}"
+        )
     return whole
 
 

@@ -93,13 +93,14 @@ def _models(outcome: Outcome) -> Sheet:
     rows = []
     for place in places:
         entry, runs = contest.entries[place], outcome.scores.runs[place]
-        seeds = ", ".join(map(str, entry.seeds)) if entry.trained else "not trained"
+        numbers = f"{len(entry.seeds)}: {', '.join(map(str, entry.seeds))}"
+        seeds = numbers if entry.trained else "not trained"
         ranks = ((outcome.ranks[place],),) if outcome.ranks else ()
         rows.append((*ranks, (entry.label,), (Spread(runs).text(outcome.digits),), (seeds,)))
     first = ("Rank",) if outcome.ranks else ()
     title = f"{contest.dataset}, protocol {contest.protocol}"
     right = frozenset({"Rank", heading})
-    return Sheet(title, (*first, "Model", heading, "Seeds"), tuple(rows), (), right)
+    return Sheet(title, (*first, "Model", heading, "Seeds: which"), tuple(rows), (), right)
 
 
 def _pairs(outcome: Outcome, now: Mapping[str, Code]) -> Sheet:

@@ -202,6 +202,13 @@ class Suite(Section):
     slurm: Request = Request()
     """Resources of one run, by submitit's names: `timeout_min`, `mem_gb`, `gpus_per_node`, …"""
 
+    @field_validator("seeds")
+    @classmethod
+    def _once(cls, seeds: list[int]) -> list[int]:
+        if twice := sorted({seed for seed in seeds if seeds.count(seed) > 1}):
+            raise ValueError(f"each seed once, and not {twice[0]} twice")
+        return seeds
+
     @field_validator("name")
     @classmethod
     def _is_no_other_folder(cls, value: str) -> str:

@@ -130,6 +130,9 @@ def test_the_differences_are_a_table_at_80_columns(
 def test_a_suite_that_has_not_run_has_nothing_to_compare(tmp_path: Path) -> None:
     suite = tmp_path / "tiny.yaml"
     suite.write_text(SUITE)
-    with pytest.raises(SchemaError, match="fewer than two models can be compared\n  persistence"):
+    with pytest.raises(
+        SchemaError,
+        match="fewer than two models can be compared; run the suite first\n  persistence",
+    ):
         bench("compare", suite, "--results", tmp_path / "results")
     assert not (tmp_path / "results").exists()

@@ -101,6 +101,7 @@ def test_all_faults_are_told_at_once_with_their_lines(write_suite: Write) -> Non
         ("executor={name: slurm, options: {wiat: true}}", "no option 'wiat'; did you mean 'wait'?"),
         ("executor={name: slurm, options: {wait: 1}}", "executor.options.wait: expected true or"),
         ("name=../up", "expected text that matches"),
+        ("seeds=[0, 1, 1]", "seeds: expected each seed once, and not 1 twice"),
         ("name=..", "expected text that matches"),
         ("models.1={name: convlstm, label: 3, grid: {kernel: [3]}}", "label: expected text, not 3"),
         ("models.1.weights=~no_such_user/w.pt", "no home folder is known; set HOME"),
