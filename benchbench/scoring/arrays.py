@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Generator
 from pathlib import Path
@@ -18,8 +19,12 @@ from benchbench.data.opening import open_file, plain
 from benchbench.errors import DataMissing, Unfit
 from benchbench.scoring.stream import Batch, Stream, require_finite
 
+log = logging.getLogger(__name__)
+
 BATCH_BYTES = 1 << 24
 """Size of the predicted frames, in float32, that are scored at a time."""
+FAINT = 1 / 100
+"""Frames that use less of a range that was declared are likely to be of another."""
 CHANNELS = 4
 """An axis of at most so many is likely to be of channels."""
 DECLARE = "declare the order of the axes (bench score --axes TCHW; axes='TCHW')"
@@ -87,6 +92,7 @@ def from_arrays(
 
 
 def _batches(x: Frames, y: Frames, span: Span, size: int) -> Generator[Batch, None, None]:
+    reach = [[math.inf, -math.inf], [math.inf, -math.inf]]
     for start in range(0, len(x), size):
         part = slice(start, start + size)
         prediction, target = _mapped("prediction", x[part], span), _mapped("target", y[part], span)
@@ -96,7 +102,27 @@ def _batches(x: Frames, y: Frames, span: Span, size: int) -> Generator[Batch, No
         require_finite(batch, first=start)
         if span is not None:
             _require_range(batch.target, span)
+        for ends, frames in zip(reach, (batch.prediction, batch.target), strict=True):
+            low, high = map(float, frames.aminmax())
+            ends[:] = min(ends[0], low), max(ends[1], high)
         yield batch
+    if span is not None:
+        _warn_of_scales(reach, span)
+
+
+def _warn_of_scales(reach: list[list[float]], span: tuple[float, float]) -> None:
+    """Warns of arrays whose values, mapped to [0, 1], are hardly of the declared range.
+
+    They are scored all the same: a prediction may go anywhere, and true frames may all be dark.
+    """
+    declared = f"the declared range of {span[0]:g} to {span[1]:g}"
+    for what, ends in zip(("prediction", "target"), reach, strict=True):
+        low, high = (span[0] + end * (span[1] - span[0]) for end in ends)
+        text = f"{what} holds values from {low:.4g} to {high:.4g}"
+        if not -1 <= ends[0] <= ends[1] <= 2:
+            log.warning("%s, far outside %s; is it of another scale?", text, declared)
+        elif span != (0.0, 1.0) and ends[1] - ends[0] < FAINT:
+            log.warning("%s, a small part of %s; is it of another scale?", text, declared)
 
 
 def _ordered(what: str, frames: Frames, axes: str | None) -> Frames:

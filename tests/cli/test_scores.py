@@ -116,6 +116,32 @@ def test_score_says_and_keeps_the_range_it_mapped(tmp_path: Path) -> None:
             bench("score", path, path, "--range", *ends)
 
 
+@pytest.mark.parametrize(
+    ("scales", "span", "text"),
+    [
+        ((255, 1), (0, 1), "prediction holds values from 0 to 255, far outside the declared"),
+        ((1, 1), (0, 255), "target holds values from 0 to 1, a small part of the declared range"),
+        ((1, 255), (0, 255), "prediction holds values from 0 to 1, a small part of"),
+    ],
+)
+def test_arrays_of_another_scale_than_declared_are_scored_with_a_warning(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    scales: tuple[int, int],
+    span: tuple[int, int],
+    text: str,
+) -> None:
+    frames = np.linspace(0, 1, 2 * 5 * 9 * 9).reshape(2, 5, 9, 9)
+    paths = [tmp_path / "x.npy", tmp_path / "y.npy"]
+    for path, scale in zip(paths, scales, strict=True):
+        np.save(path, frames * scale)
+    assert "psnr" in bench("score", *paths, "--range", *span)
+    assert text in caplog.text
+    caplog.clear()
+    bench("score", paths[1], paths[1], "--range", 0, scales[1])
+    assert caplog.text == ""
+
+
 def test_score_takes_arrays_of_any_byte_order_and_refuses_what_torch_has_not(
     arrays: tuple[Path, Path], tmp_path: Path
 ) -> None:
