@@ -15,12 +15,13 @@ import os
 import stat
 from collections.abc import Hashable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
-
-from pydantic import TypeAdapter, ValidationError
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar, cast
 
 from benchbench.atomic import write_text
 from benchbench.errors import Damaged
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 LARGEST = 1 << 26
 """Bytes of the largest file that is read; ours have thousands."""
@@ -152,6 +153,8 @@ def spelled(value: Any) -> Any:
 @contextlib.contextmanager
 def _telling(path: Path, mend: str) -> Iterator[None]:
     """Turns what pydantic has against a value into one sentence about its first fault."""
+    from pydantic import ValidationError  # takes long, and help needs no file
+
     try:
         yield
     except ValidationError as error:
@@ -168,4 +171,6 @@ def _at_once(path: str, flags: int) -> int:
 
 @functools.cache
 def _adapter(kind: Any) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+
     return TypeAdapter(kind)

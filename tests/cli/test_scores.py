@@ -288,7 +288,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setitem(registry.DATASETS.entries, "noise", entry)
     monkeypatch.setitem(registry.MODELS.entries, "last", registry.Entry("last", Last, 1))
     monkeypatch.setattr(load, "load_predictor", lambda *_: Last())
-    for name in ("seed0-abc123", "seed1-abd456", "seed2-fff000"):
+    for name in ("seed0-abc123abc123", "seed1-abd456abd456", "seed2-fff000fff000"):
         folder = tmp_path / "results" / "runs" / "noise" / "last" / name
         folder.mkdir(parents=True)
         (folder / "spec.yaml").write_text(yaml.safe_dump(spec.to_dict()))
@@ -316,7 +316,7 @@ def test_rescore_adds_files_and_changes_none_but_the_record_that_names_them(
         "mim-v1.json",
         "mim-v1.parquet",
     ]
-    record = read_record(results / "runs/noise/last/seed0-abc123")
+    record = read_record(results / "runs/noise/last/seed0-abc123abc123")
     assert record is not None
     assert sorted(record.files) == [
         "scores/benchbench-v1.json",
@@ -325,7 +325,7 @@ def test_rescore_adds_files_and_changes_none_but_the_record_that_names_them(
         "scores/mim-v1.parquet",
     ]
     assert protocols.get("mim").signature("mae") in output
-    assert str(results / "runs/noise/last/seed0-abc123") in output
+    assert str(results / "runs/noise/last/seed0-abc123abc123") in output
 
 
 def test_rescore_prepares_only_the_data_that_it_reads(
@@ -342,12 +342,12 @@ def test_rescore_prepares_only_the_data_that_it_reads(
 
 
 def test_rescore_takes_several_runs_by_folder_or_key(results: Path) -> None:
-    folder = results / "runs/noise/last/seed1-abd456"
+    folder = results / "runs/noise/last/seed1-abd456abd456"
     arguments = ("-p", "e3d_lstm", "--results", results, "--workers", 2, "--json")
-    found = json.loads(bench("rescore", folder, "abc123", *arguments))
+    found = json.loads(bench("rescore", folder, "abc123abc123", *arguments))
     assert [each["run"] for each in found] == [
         str(folder),
-        str(results / "runs/noise/last/seed0-abc123"),
+        str(results / "runs/noise/last/seed0-abc123abc123"),
     ]
     assert found[0]["sequences"] == 5
 
@@ -356,7 +356,7 @@ def test_rescore_takes_several_runs_by_folder_or_key(results: Path) -> None:
     ("run", "error", "says"),
     [
         ("ab", UnknownName, "begins the keys of 2 runs"),
-        ("abc124", UnknownName, "did you mean 'abc123'"),
+        ("abc124abc123", UnknownName, "did you mean 'abc123abc123'"),
         ("", UnknownName, "neither a run's folder"),
         ("fff", DataMissing, "not finished"),
     ],
@@ -372,7 +372,7 @@ def test_all_runs_are_looked_at_before_the_first_is_predicted(
     results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Last, "forward", lambda *_: pytest.fail("it predicted"))
-    with pytest.raises(DataMissing, match="seed2-fff000: not finished"):
+    with pytest.raises(DataMissing, match="seed2-fff000fff000: not finished"):
         bench("rescore", "abc", "fff", "abd", "-p", "openstl", "--results", results)
 
 

@@ -109,7 +109,8 @@ def theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of another package that offers a model."""
     points = "[benchbench.models]\ntheirs = theirs_net\n"
     folder = install(tmp_path / "site", points, theirs_net=NET, theirs_parts=PARTS)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), os.environ["PYTHONPATH"]]))
+    path = [str(folder), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, path)))
     return folder
 
 
