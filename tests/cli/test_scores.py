@@ -356,7 +356,7 @@ def test_rescore_takes_several_runs_by_folder_or_key(results: Path) -> None:
     ("run", "error", "says"),
     [
         ("ab", UnknownName, "begins the keys of 2 runs"),
-        ("abc124abc123", UnknownName, "did you mean 'abc123abc123'"),
+        ("abc123abc124", UnknownName, "did you mean 'abc123abc123'"),
         ("", UnknownName, "neither a run's folder"),
         ("fff", DataMissing, "not finished"),
     ],
