@@ -21,6 +21,8 @@ from benchbench.training.events import Note
 
 from ..stand_ins import bench, tiny
 
+pytestmark = pytest.mark.slow  # each starts processes of its own
+
 Write = Callable[..., Path]
 HOSTILE = "[/nope] <script>a|b</script> =1+1 \u202egnp \\x & $ % # _ ~ ^"
 ESCAPES = {"\u202e": "\\u202e"}

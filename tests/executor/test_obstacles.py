@@ -128,6 +128,7 @@ def test_links_in_place_of_what_a_run_adds_to_are_not_followed(
     assert (tmp_path / "theirs").read_text() == "theirs"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["folder", "pipe"])
 def test_a_log_that_cannot_be_written_costs_no_worker(
     make_plan: Make, tmp_path: Path, kind: str

@@ -19,6 +19,8 @@ from benchbench.suite.fits import Fits
 
 from ..stand_ins import bench, install, tiny
 
+pytestmark = pytest.mark.slow  # each starts processes of its own
+
 Write = Callable[..., Path]
 SUITES = sorted((Path(__file__).parents[2] / "suites").glob("*.yaml"))
 
