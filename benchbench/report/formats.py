@@ -13,7 +13,7 @@ import io
 import itertools
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,16 +109,22 @@ def _terminal(boards: Sequence[Board], _: str) -> str:
     return capture.get()
 
 
-def _markdown(boards: Sequence[Board], title: str) -> str:
+def pipe_table(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], right: Iterable[bool]
+) -> str:
+    """A table of escaped cells in markdown; `right` says which columns stand at the right."""
     from tabulate import tabulate
 
     # tabulate is what pandas would call; without pandas an unchanged table prints at once
+    align = ["right" if one else "left" for one in right]
+    style = {"tablefmt": "pipe", "disable_numparse": True}
+    return str(tabulate(rows, headings, colalign=align, **style))
+
+
+def _markdown(boards: Sequence[Board], title: str) -> str:
     parts = []
     for board in boards:
-        align = ["right" if right else "left" for right in board.right]
-        table = tabulate(
-            board.texts, board.headings, tablefmt="pipe", disable_numparse=True, colalign=align
-        )
+        table = pipe_table(board.headings, board.texts, board.right)
         notes = "\n".join(f"- {note}" for note in board.notes)
         parts.append(f"## {board.title}\n\n{table}\n\n{notes}\n")
     digest = hashlib.sha256(repr(tidy(boards)).encode()).hexdigest()[:12]
@@ -157,12 +163,23 @@ def tidy(boards: Sequence[Board]) -> list[dict[str, Any]]:
     return lines
 
 
-def _csv(boards: Sequence[Board], _: str) -> str:
+def csv_lines(names: Sequence[str], lines: Iterable[Mapping[str, Any]]) -> str:
+    """Lines of escaped values as CSV, below their names."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, TIDY, lineterminator="\n")
+    writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(tidy(boards))
+    writer.writerows(lines)
     return text.getvalue()
+
+
+def json_lines(title: str, name: str, lines: Sequence[Mapping[str, Any]]) -> str:
+    """Lines of plain values as JSON that has them under a name."""
+    values = {"title": title, name: spelled(lines)}
+    return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
+
+
+def _csv(boards: Sequence[Board], _: str) -> str:
+    return csv_lines(TIDY, tidy(boards))
 
 
 def _escape_csv(text: str) -> str:
@@ -171,8 +188,7 @@ def _escape_csv(text: str) -> str:
 
 
 def _json(boards: Sequence[Board], title: str) -> str:
-    values = {"title": title, "scores": spelled(tidy(boards))}
-    return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
+    return json_lines(title, "scores", tidy(boards))
 
 
 def _html(boards: Sequence[Board], title: str) -> str:
@@ -185,25 +201,39 @@ def _html(boards: Sequence[Board], title: str) -> str:
 
 
 def _latex(boards: Sequence[Board], _: str) -> str:
-    text = "\n".join(_latex_table(board) for board in boards)
-    return text.translate(LATEX_MARKS)
+    return "\n".join(
+        latex_table(board.title, board.headings, board.texts, board.right, board.notes)
+        for board in boards
+    )
 
 
-def _latex_table(board: Board) -> str:
-    head, *rows = (" & ".join(row) + r" \\" for row in (board.headings, *board.texts))
+def latex_table(
+    title: str,
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    right: Iterable[bool],
+    notes: Iterable[str],
+) -> str:
+    """A table of escaped cells in LaTeX, with notes below it; see `pipe_table`."""
+    head, *body = (" & ".join(row) + r" \\" for row in (headings, *rows))
     lines = (
         r"\begin{table}",
-        rf"\caption{{{board.title}}}",
-        rf"\begin{{tabular}}{{{''.join('lr'[right] for right in board.right)}}}",
-        *(r"\toprule", head, r"\midrule", *rows, r"\bottomrule"),
+        rf"\caption{{{title}}}",
+        rf"\begin{{tabular}}{{{''.join('lr'[one] for one in right)}}}",
+        *(r"\toprule", head, r"\midrule", *body, r"\bottomrule"),
         r"\end{tabular}",
-        *(rf"\par{{\footnotesize {note}}}" for note in board.notes),
-        r"\end{table}",
+        latex_notes(notes) + r"\end{table}",
     )
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines).translate(_LATEX_MARKS) + "\n"
 
 
-LATEX_MARKS = str.maketrans(
+def latex_notes(notes: Iterable[str]) -> str:
+    """Escaped notes in LaTeX, a paragraph and a line each."""
+    lines = (rf"\par{{\footnotesize {note}}}" + "\n" for note in notes)
+    return "".join(lines).translate(_LATEX_MARKS)
+
+
+_LATEX_MARKS = str.maketrans(
     {"±": r"$\pm$", "≤": r"$\leq$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "–": "--"}
 )
 _LATEX_SIGNS = str.maketrans(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from benchbench.errors import UnknownName, nearest
-from benchbench.jsonfile import spelled
-from benchbench.report.formats import FORMATS, LATEX_MARKS
+from benchbench.report.formats import (
+    FORMATS,
+    csv_lines,
+    json_lines,
+    latex_notes,
+    latex_table,
+    pipe_table,
+)
 from benchbench.report.terminal import console, titled, visible
 
 NARROW = 80
@@ -30,6 +33,11 @@ class Sheet:
     notes: tuple[str, ...] = ()
     right: frozenset[str] = frozenset()
     """Headings of the columns whose cells stand at the right."""
+
+    @property
+    def at_right(self) -> list[bool]:
+        """Whether the cells of each column stand at the right."""
+        return [heading in self.right for heading in self.headings]
 
     @property
     def lines(self) -> list[list[str]]:
@@ -68,18 +76,15 @@ def write_lines(
 ) -> str:
     """Lines of plain values as `csv`, or as `json` that has them under a name."""
     if style == "json":
-        values = {"title": title, name: spelled(lines)}
-        return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
+        return json_lines(title, name, lines)
+    if not lines:
+        return ""
     escape = FORMATS[style].escape
-    out = io.StringIO()
-    if lines:
-        writer = csv.DictWriter(out, list(lines[0]), lineterminator="\n")
-        writer.writeheader()
-        for line in lines:
-            writer.writerow(
-                {k: escape(visible(v)) if isinstance(v, str) else v for k, v in line.items()}
-            )
-    return out.getvalue()
+    escaped = (
+        {k: escape(visible(v)) if isinstance(v, str) else v for k, v in line.items()}
+        for line in lines
+    )
+    return csv_lines(list(lines[0]), escaped)
 
 
 def _terminal(sheet: Sheet) -> str:
@@ -92,13 +97,9 @@ def _terminal(sheet: Sheet) -> str:
 
 
 def _markdown(sheet: Sheet) -> str:
-    from tabulate import tabulate
-
-    align = ["right" if heading in sheet.right else "left" for heading in sheet.headings]
     parts = [f"## {sheet.title}"]
     if sheet.rows:
-        lines, how = sheet.lines, {"tablefmt": "pipe", "disable_numparse": True}
-        parts.append(tabulate(lines, sheet.headings, colalign=align, **how))
+        parts.append(pipe_table(sheet.headings, sheet.lines, sheet.at_right))
     if sheet.notes:
         parts.append("\n".join(f"- {note}" for note in sheet.notes))
     return "\n\n".join(parts) + "\n"
@@ -115,18 +116,9 @@ def _html(sheet: Sheet) -> str:
 
 
 def _latex(sheet: Sheet) -> str:
-    notes = [rf"\par{{\footnotesize {note}}}" for note in sheet.notes]
     if not sheet.rows:
-        return "\n".join(notes).translate(LATEX_MARKS) + "\n"
-    columns = "".join("r" if heading in sheet.right else "l" for heading in sheet.headings)
-    head, *rows = (" & ".join(line) + r" \\" for line in (sheet.headings, *sheet.lines))
-    lines = (
-        *(r"\begin{table}", rf"\caption{{{sheet.title}}}", rf"\begin{{tabular}}{{{columns}}}"),
-        *(r"\toprule", head, r"\midrule", *rows, r"\bottomrule", r"\end{tabular}"),
-        *notes,
-        r"\end{table}",
-    )
-    return "\n".join(lines).translate(LATEX_MARKS) + "\n"
+        return latex_notes(sheet.notes) or "\n"
+    return latex_table(sheet.title, sheet.headings, sheet.lines, sheet.at_right, sheet.notes)
 
 
 LINES = ("csv", "json")
