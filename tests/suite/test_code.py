@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -188,9 +189,15 @@ def test_a_plug_ins_files_count_by_import_and_none_is_imported(
     assert before[packed.key].differences(after[packed.key]) == ("model",)
 
 
-def test_sources_are_parsed_once_and_again_when_they_change(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class Cached(NamedTuple):
+    """A file whose source is in a cache."""
+
+    path: Path
+    digest: str
+
+
+@pytest.fixture
+def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cached:
     monkeypatch.setenv("BENCH_DATA", str(tmp_path / "data"))
     monkeypatch.setattr(sources, "is_settled", lambda *_: True)
     path = tmp_path / "a.py"
@@ -198,6 +205,13 @@ def test_sources_are_parsed_once_and_again_when_they_change(
     first = Sources()
     digest = first[path].digest
     first.store()
+    return Cached(path, digest)
+
+
+def test_sources_are_parsed_once_and_again_when_they_change(
+    cached: Cached, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, digest = cached
     with monkeypatch.context() as patch:
         patch.setattr(sources, "parse", lambda _: pytest.fail("a second time"))
         assert Sources()[path].digest == digest
@@ -217,15 +231,9 @@ def test_a_damaged_cache_of_sources_is_made_anew(
 
 
 def test_a_digit_changed_in_the_cache_of_sources_makes_no_other_code(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cached: Cached, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("BENCH_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr(sources, "is_settled", lambda *_: True)
-    path = tmp_path / "a.py"
-    path.write_text("x = 1\n")
-    first = Sources()
-    digest = first[path].digest
-    first.store()
+    path, digest = cached
     cache = tmp_path / "data" / "sources.json"
     cache.write_text(cache.read_text().replace(digest, "0" * 64))
     assert Sources()[path].digest == digest
