@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar, cast
 
 from benchbench.atomic import write_text
 from benchbench.errors import Damaged
+from benchbench.folder import data_folder
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -131,6 +132,19 @@ def read_cache(path: Path, kind: type[T]) -> T | None:
             sealed, _, text = content.data.removesuffix(b"\n").partition(b"\n")
             if sealed.decode("ascii", "replace") == _seal(path, text):
                 return parse(text, kind, path, "")
+    return None
+
+
+def remember(name: str, value: Any) -> None:
+    """Writes a cache of a name in the data folder, if one can be written there."""
+    with contextlib.suppress(OSError, ValueError):  # ValueError: no home folder
+        write_cache(data_folder() / name, value)
+
+
+def recall(name: str, kind: type[T]) -> T | None:
+    """The value that was remembered under a name; None where there is none to be trusted."""
+    with contextlib.suppress(ValueError):  # no home folder
+        return read_cache(data_folder() / name, kind)
     return None
 
 

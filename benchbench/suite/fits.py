@@ -22,8 +22,7 @@ import benchbench
 from benchbench.clip import Clip
 from benchbench.data.digests import reading_anew
 from benchbench.errors import BenchError
-from benchbench.folder import data_folder
-from benchbench.jsonfile import read_cache, write_cache
+from benchbench.jsonfile import recall, remember
 from benchbench.registry import MODELS, build_bound
 from benchbench.suite.code import closure, digest
 from benchbench.suite.sources import Sources
@@ -31,6 +30,7 @@ from benchbench.suite.sources import Sources
 if TYPE_CHECKING:
     from benchbench.predictor import Predictor
 
+CACHE = "fits.json"
 ANSWERS = 5_000
 """Most answers that are kept, the newest; a model of a suite has one for its options and one for
 each clip."""
@@ -62,7 +62,7 @@ class Fits:
     def __init__(self, names: Iterable[str]) -> None:
         self.names = () if "torch" in sys.modules else tuple(dict.fromkeys(names))
         self.codes = _codes(self.names)
-        self.answers = {} if reading_anew() or not self.codes else _stored()
+        self.answers = {} if reading_anew() or not self.codes else recall(CACHE, Answers) or {}
         self.news: Answers = {}
 
     def bind(self, model: str, options: dict[str, Any]) -> Bound:
@@ -111,10 +111,8 @@ class Fits:
     def store(self) -> None:
         """Keeps the new answers for the next process, unless code has changed under them."""
         if self.news and _codes(self.names) == self.codes:
-            answers = {**_stored(), **self.news}
-            newest = dict(list(answers.items())[-ANSWERS:])
-            with contextlib.suppress(OSError, ValueError):  # ValueError: no home folder
-                write_cache(_place(), newest)
+            answers = {**(recall(CACHE, Answers) or {}), **self.news}
+            remember(CACHE, dict(list(answers.items())[-ANSWERS:]))
 
 
 def _build(model: str, options: dict[str, Any], clip: Clip, weights: Path | None) -> str:
@@ -144,16 +142,6 @@ def _same_in_json(value: Any) -> bool:
         return bool(json.loads(json.dumps(value)) == value)
     except (TypeError, ValueError):
         return False
-
-
-def _place() -> Path:
-    return data_folder() / "fits.json"
-
-
-def _stored() -> Answers:
-    with contextlib.suppress(ValueError):  # no home folder
-        return read_cache(_place(), Answers) or {}
-    return {}
 
 
 def _codes(names: Iterable[str]) -> dict[str, str]:

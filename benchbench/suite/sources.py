@@ -7,7 +7,6 @@ every Python, so that a cluster and a laptop agree.
 from __future__ import annotations
 
 import ast
-import contextlib
 import hashlib
 import time
 from dataclasses import dataclass
@@ -15,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from benchbench.data.digests import Stamp, is_settled, stamp
-from benchbench.folder import data_folder
-from benchbench.jsonfile import read_cache, write_cache
+from benchbench.jsonfile import recall, remember
 
+CACHE = "sources.json"
 SILENT = frozenset({"ctx", "kind", "type_comment"})
 """Fields of syntax trees that decide nothing."""
 
@@ -42,7 +41,7 @@ class Sources:
     """
 
     def __init__(self) -> None:
-        self.entries = _stored()
+        self.entries = recall(CACHE, Entries) or {}
         self.changed = False
         self.sources: dict[Path, Source] = {}
 
@@ -65,18 +64,7 @@ class Sources:
     def store(self) -> None:
         """Keeps what was parsed for the next process."""
         if self.changed:
-            with contextlib.suppress(OSError, ValueError):  # ValueError: no home folder
-                write_cache(_place(), self.entries)
-
-
-def _place() -> Path:
-    return data_folder() / "sources.json"
-
-
-def _stored() -> Entries:
-    with contextlib.suppress(ValueError):  # no home folder
-        return read_cache(_place(), Entries) or {}
-    return {}
+            remember(CACHE, self.entries)
 
 
 def parse(content: bytes) -> Source:
