@@ -60,10 +60,11 @@ def print_table(
     from benchbench.report.leaderboard import render
 
     selection = select(suite, overrides, results)
-    title = selection.plan.suite.name
-    facts = facts_of(selection.plan, selection.store) if references else []
+    plan, store, title = selection.plan, selection.store, selection.plan.suite.name
+    finished = store.read_all(run.spec for run in plan.runs)
+    facts = facts_of(plan, store, finished) if references else []
     only = references and style in LINES
-    tables = [] if only else boards(selection.plan, selection.store)
+    tables = [] if only else boards(plan, store, finished)
     with _format_named():
         text = "" if only else render(tables, style, title=title)
         text += _beside(facts, style, title) if references else ""

@@ -15,16 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from benchbench import protocols
 from benchbench.errors import Damaged, Unfit, UnknownName, nearest
-from benchbench.run.record import SCORES, Finished, Record
+from benchbench.run.record import Finished, Record, Results, score_files
 
 if TYPE_CHECKING:
     from benchbench.run.record import Store
     from benchbench.scoring.protocol import Metric, Protocol
     from benchbench.scoring.summary import Summary
     from benchbench.suite.plan import Plan, Run
-
-Results = Mapping[str, "Finished | Damaged | None"]
-"""Runs by key, each as its folder tells it."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +86,7 @@ def contests(
     ours = plan.suite.protocols
     if protocol is not None and protocol not in ours:
         raise UnknownName(f"the suite has no protocol '{protocol}'{nearest(protocol, ours)}")
-    results = read_results(plan, store)
+    results = store.read_all(run.spec for run in plan.runs)
     datasets = dict.fromkeys(run.dataset for run in plan.runs)
     return [contest(plan, store, results, one, protocol or ours[0], metric) for one in datasets]
 
@@ -99,17 +96,6 @@ def first_metric(plan: Plan, rules: Protocol) -> str:
     names = [metric.name for metric in rules.metrics]
     wishes = (plan.suite.rank_by, "mse", *rules.headline, *names)
     return next(name for name in wishes if name in names)
-
-
-def read_results(plan: Plan, store: Store) -> dict[str, Finished | Damaged | None]:
-    """A suite's runs by key, each as its folder tells it: finished, damaged or neither."""
-    results: dict[str, Finished | Damaged | None] = {}
-    for run in plan.runs:
-        try:
-            results[run.spec.key] = store.read(run.spec)
-        except Damaged as error:
-            results[run.spec.key] = error
-    return results
 
 
 def contest(
@@ -178,7 +164,7 @@ def _fault(
 
 def rows_of(summary: Summary) -> str:
     """The place of the scores of every frame in a run's folder."""
-    return f"{SCORES}/{summary.stem}.parquet"
+    return score_files(summary.stem)[0]
 
 
 def _of_one_test(entries: Sequence[Entry]) -> tuple[list[Entry], dict[str, str]]:

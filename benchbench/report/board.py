@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from benchbench.comparison.contest import Results, read_results
 from benchbench.errors import Damaged
 from benchbench.report import origins
 from benchbench.report.origins import stale_parts
@@ -20,7 +19,7 @@ from benchbench.scoring.summary import Summary, decimals
 from benchbench.suite.code import Code, codes_of
 
 if TYPE_CHECKING:
-    from benchbench.run.record import Record, Store
+    from benchbench.run.record import Record, Results, Store
     from benchbench.suite.plan import Plan, Run
 
 ABSENT = "–"
@@ -160,9 +159,12 @@ def size(parameters: int | None) -> str:
     return f"{parameters / 1e6:.3f} M" if parameters >= 10_000 else f"{parameters:,}"
 
 
-def boards(plan: Plan, store: Store) -> list[Board]:
-    """The suite's tables; the suite decides rows and order, what is not done is a dash."""
-    runs = read_results(plan, store)
+def boards(plan: Plan, store: Store, results: Results | None = None) -> list[Board]:
+    """The suite's tables; the suite decides rows and order, what is not done is a dash.
+
+    `results` are those of its runs, where they have been read.
+    """
+    runs = store.read_all(run.spec for run in plan.runs) if results is None else results
     now = codes_of(run.spec for run in plan.runs)
     tables = []
     for dataset in dict.fromkeys(run.dataset for run in plan.runs):

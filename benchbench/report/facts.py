@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from benchbench.comparison.contest import read_results
 from benchbench.references.facts import Frames
 from benchbench.report.origins import stale_parts
 from benchbench.run.record import Finished
@@ -16,7 +15,7 @@ from benchbench.suite.code import Code, codes_of
 
 if TYPE_CHECKING:
     from benchbench.clip import Clip
-    from benchbench.run.record import Store
+    from benchbench.run.record import Results, Store
     from benchbench.suite.plan import Plan, Run
 
 
@@ -60,13 +59,17 @@ class Facts:
     """Parts of the code that are other today than when a run was made."""
 
 
-def facts_of(plan: Plan, store: Store) -> list[Facts]:
-    """One for each model on each dataset of the suite that has finished runs, in its order."""
+def facts_of(plan: Plan, store: Store, results: Results | None = None) -> list[Facts]:
+    """One for each model on each dataset of the suite that has finished runs, in its order.
+
+    `results` are those of its runs, where they have been read.
+    """
     rows: dict[tuple[str, str], list[Run]] = {}
     for run in plan.runs:
         rows.setdefault((run.dataset, run.model), []).append(run)
     clips = {source.label: source.clip for source in plan.datasets}
-    now, results = codes_of(run.spec for run in plan.runs), read_results(plan, store)
+    now = codes_of(run.spec for run in plan.runs)
+    results = store.read_all(run.spec for run in plan.runs) if results is None else results
     facts = []
     for (dataset, _), runs in rows.items():
         each = [results[run.spec.key] for run in runs]

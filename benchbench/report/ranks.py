@@ -8,12 +8,12 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from benchbench import protocols
-from benchbench.comparison.contest import Contest, Results, contest, first_metric
+from benchbench.comparison.contest import Contest, contest, first_metric
 from benchbench.comparison.standing import Standing, standing
 from benchbench.errors import Damaged, Unfit
 
 if TYPE_CHECKING:
-    from benchbench.run.record import Store
+    from benchbench.run.record import Results, Store
     from benchbench.scoring.protocol import Column
     from benchbench.suite.plan import Plan
 

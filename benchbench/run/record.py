@@ -21,7 +21,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
@@ -190,6 +190,20 @@ class Store:
             Damaged: the record, a summary or the size of a file is not what was written.
         """
         return read_finished(self.folder(spec))
+
+    def read_all(self, specs: Iterable[RunSpec]) -> dict[str, Finished | Damaged | None]:
+        """Runs by key, each as its folder tells it: finished, damaged or neither."""
+        results: dict[str, Finished | Damaged | None] = {}
+        for spec in specs:
+            try:
+                results[spec.key] = self.read(spec)
+            except Damaged as error:
+                results[spec.key] = error
+        return results
+
+
+Results = Mapping[str, Finished | Damaged | None]
+"""Runs by key; see `Store.read_all`."""
 
 
 def read_finished(folder: Path) -> Finished | None:
