@@ -114,10 +114,13 @@ class Clips(Dataset):
 
     def split(self, name: SplitName) -> Split:
         """All windows of the split's recordings."""
+        return self._windows(name, self.shared()[name])
+
+    def _windows(self, name: SplitName, recordings: Sequence[Recording]) -> Split:
         frames = self.clip.frames
         windows = tuple(
             Window(recording, start)
-            for recording in self.shared()[name]
+            for recording in recordings
             for start in range(0, recording.frames - frames + 1, self.stride or frames)
         )
         if not windows:
@@ -169,7 +172,10 @@ class Clips(Dataset):
             DataMissing: a list is absent, names what is not there, or names it twice; or names of
                 folders and files do not say which split each is of.
         """
-        recordings, shared = self.recordings(), {}
+        return self._share(self.recordings())
+
+    def _share(self, recordings: list[Recording]) -> dict[SplitName, list[Recording]]:
+        shared: dict[SplitName, list[Recording]] = {}
         if recordings and not self._usable(recordings):
             raise DataMissing(
                 f"{self._root}: no recording has {self.clip.frames} frames; give it longer ones, "
@@ -186,9 +192,8 @@ class Clips(Dataset):
     def _usable(self, recordings: Sequence[Recording]) -> list[Recording]:
         return [each for each in recordings if each.frames >= self.clip.frames]
 
-    def _warn(self, places: Sequence[Place]) -> None:
+    def _warn(self, places: Sequence[Place], recordings: Sequence[Recording]) -> None:
         """Says which recordings are too short, and which images have gaps between them."""
-        recordings = self.recordings()
         short = [f"{each.name} ({each.frames})" for each in recordings if not self._usable([each])]
         if short:
             log.warning(
@@ -240,10 +245,12 @@ class Clips(Dataset):
         places = places_in(self._root)
         for place in places:
             make_ready(place, self._reading)
-        self._warn(places)
+        recordings = self.recordings()
+        self._warn(places, recordings)
+        shared = self._share(recordings)
         for name in SPLITS:
-            self.split(name)
-        for array in sorted({recording.array for recording in self.recordings()}):
+            self._windows(name, shared[name])
+        for array in sorted({recording.array for recording in recordings}):
             check_range(array, self._range)
 
 
